@@ -1,0 +1,1 @@
+"""The processes of the bridge; they import shared, never one another."""

@@ -1,0 +1,1 @@
+"""Claims pending orders, sends them to Binance once, settles what came back, resolves what did not."""

@@ -1,0 +1,1 @@
+"""What several services need: domain decisions, the Binance client, the database, secrets, telemetry."""

@@ -1,0 +1,1 @@
+"""The Binance client: transport, signing, requests and streams."""

@@ -1,0 +1,1 @@
+"""Access to Postgres: one module per statement of the protocol, each with its SQL."""
