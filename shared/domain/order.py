@@ -92,6 +92,7 @@ class PendingOrder:
         reasoning: the bot's explanation; a rejection is prefixed to it.
         parent_order_id: row that must be terminal before this one is sent (PROTOCOL 11).
         created_at: by the clock of the bot's host, so never used for ages (those use the database's clock).
+
     """
 
     id: UUID
