@@ -1,0 +1,101 @@
+-- DESIGN 6: fills, positions, streams.
+
+-- The environment epoch rises when a testnet was wiped: the exchange then hands out the same order and trade ids again.
+CREATE TABLE bridge.environment (
+    base_url   text        PRIMARY KEY,
+    epoch      integer     NOT NULL DEFAULT 1,
+    began_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    why        text        NOT NULL DEFAULT 'first seen'
+);
+
+-- One execution, stored once. Fees as charged, and their value in quote at a price fixed when first stored.
+CREATE TABLE bridge.fill (
+    account_id          uuid        NOT NULL,
+    market              text        NOT NULL,
+    environment_epoch   integer     NOT NULL,
+    symbol              text        NOT NULL,
+    exchange_order_id   text        NOT NULL,
+    trade_id            bigint      NOT NULL,
+    order_id            uuid,                    -- null: an order we did not place
+    number              smallint,
+    client_order_id     text        NOT NULL DEFAULT '',
+    strategy_id         uuid,
+    side                text        NOT NULL CHECK (side IN ('buy', 'sell')),
+    position_side       text        NOT NULL DEFAULT 'BOTH',
+    price               numeric     NOT NULL CHECK (price >= 0),
+    quantity            numeric     NOT NULL CHECK (quantity > 0),
+    quote               numeric     NOT NULL,
+    commission          numeric     NOT NULL DEFAULT 0,
+    commission_asset    text        NOT NULL DEFAULT '',
+    commission_in_quote numeric,                 -- null until a price for the asset was to be had
+    realized            numeric,                 -- futures: the exchange's own figure, to compare with ours
+    is_maker            boolean     NOT NULL DEFAULT false,
+    traded_at           timestamptz NOT NULL,
+    source              text        NOT NULL,
+    stored_at           timestamptz NOT NULL DEFAULT clock_timestamp(),
+    applied             boolean     NOT NULL DEFAULT false,   -- counted into bridge.position
+    PRIMARY KEY (account_id, market, environment_epoch, symbol, exchange_order_id, trade_id)
+) WITH (fillfactor = 80);
+CREATE INDEX fill_order ON bridge.fill (order_id) WHERE order_id IS NOT NULL;
+CREATE INDEX fill_unapplied ON bridge.fill (account_id, market, symbol, traded_at, trade_id) WHERE NOT applied;
+CREATE INDEX fill_position ON bridge.fill (account_id, market, symbol, strategy_id, traded_at, trade_id);
+
+-- The ledger of positions, full precision. public.positions is its projection and has the same id.
+CREATE TABLE bridge.position (
+    id             uuid        PRIMARY KEY DEFAULT gen_random_uuid(),
+    account_id     uuid        NOT NULL,
+    user_id        uuid        NOT NULL,
+    market         text        NOT NULL,
+    symbol         text        NOT NULL,          -- as the exchange writes it
+    display_symbol text        NOT NULL,          -- with the slash, as the bot writes it
+    strategy_id    uuid,
+    side           text        NOT NULL CHECK (side IN ('long', 'short')),
+    size           numeric     NOT NULL,
+    entry_price    numeric     NOT NULL,
+    realized       numeric     NOT NULL DEFAULT 0, -- net of fees, in quote
+    fees           numeric     NOT NULL DEFAULT 0, -- in quote
+    current_price  numeric     NOT NULL DEFAULT 0,
+    status         text        NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'closed', 'liquidated')),
+    opening        boolean     NOT NULL DEFAULT false,  -- entered from a row of the bot's that was there before us
+    applied_through timestamptz,                  -- trade time of the newest fill counted in
+    applied_trade   bigint,
+    opened_at      timestamptz NOT NULL,
+    closed_at      timestamptz,
+    changed_at     timestamptz NOT NULL DEFAULT clock_timestamp()
+) WITH (fillfactor = 70);
+CREATE UNIQUE INDEX position_one_open ON bridge.position
+    (account_id, market, symbol, coalesce(strategy_id, '00000000-0000-0000-0000-000000000000'), side)
+    WHERE status = 'open';
+CREATE INDEX position_account ON bridge.position (account_id, market, symbol, opened_at);
+
+-- Who listens for which account, and how far the stream is known to be without a gap (PROTOCOL 7).
+CREATE TABLE bridge.stream (
+    account_id          uuid        NOT NULL,
+    market              text        NOT NULL,
+    owner               text,
+    lease_until         timestamptz,
+    connection_id       uuid,
+    subscribed_at_ms    bigint,                  -- exchange's clock: frames from here on reach us
+    verified_through_ms bigint,                  -- a probe on this connection was answered then, all frames before applied
+    last_event_at       timestamptz,
+    problem             text,
+    changed_at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (account_id, market)
+) WITH (fillfactor = 50);
+
+-- Orders at the exchange that we did not place: recorded and flagged (DESIGN 6, PROTOCOL 10).
+CREATE TABLE bridge.external_order (
+    account_id        uuid        NOT NULL,
+    market            text        NOT NULL,
+    symbol            text        NOT NULL,
+    exchange_order_id text        NOT NULL,
+    client_order_id   text        NOT NULL,
+    side              text        NOT NULL,
+    type              text        NOT NULL,
+    status            text        NOT NULL,
+    executed          numeric     NOT NULL,
+    flag              text        NOT NULL,      -- manual, bot, liquidation, adl, other_bridge, ...
+    first_seen_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    changed_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (account_id, market, symbol, exchange_order_id)
+);
