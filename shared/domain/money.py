@@ -1,0 +1,91 @@
+"""DESIGN 4: exact arithmetic on money and quantities.
+
+The default decimal context keeps 28 digits; a `numeric(20,8)` price times a `numeric(20,8)` amount has 40. `exactly()` opens a
+context wide enough for any product of two columns, so that sums and products are never rounded behind our back, and a
+quotient is rounded only where the code says so.
+"""
+
+from __future__ import annotations
+
+from decimal import (
+    ROUND_DOWN,
+    ROUND_HALF_UP,
+    Context,
+    Decimal,
+    DivisionByZero,
+    InvalidOperation,
+    Overflow,
+    localcontext,
+)
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+ZERO = Decimal(0)
+LEDGER_STEP = Decimal("1e-18")
+"""The smallest amount of the ledger: any product of two 8-decimal columns fits without rounding."""
+COLUMN_STEP = Decimal("1e-8")
+"""The smallest amount of the bot's `numeric(20,8)` columns."""
+
+_WIDE = Context(prec=120, traps=[InvalidOperation, DivisionByZero, Overflow])
+
+
+def exactly() -> AbstractContextManager[Context]:
+    """Open the context in which sums and products of money are exact."""
+    return localcontext(_WIDE)
+
+
+def floor_to_step(value: Decimal, step: Decimal) -> Decimal:
+    """Round towards zero to a multiple of `step`, never up; a step of 0 means the exchange switched the rule off."""
+    if step <= 0:
+        return value
+    with exactly():
+        return value - value % step
+
+
+def floor_to_places(value: Decimal, places: int) -> Decimal:
+    """Cut a value to so many decimal places, never up."""
+    with exactly():
+        return value.quantize(Decimal(1).scaleb(-places), rounding=ROUND_DOWN)
+
+
+def to_column(value: Decimal) -> Decimal:
+    """Round to the 8 decimals of the bot's columns, halves away from zero as Postgres does it."""
+    with exactly():
+        return value.quantize(COLUMN_STEP, rounding=ROUND_HALF_UP)
+
+
+def to_ledger(value: Decimal) -> Decimal:
+    """Round a quotient to the 18 decimals of our ledger, halves away from zero."""
+    with exactly():
+        return value.quantize(LEDGER_STEP, rounding=ROUND_HALF_UP)
+
+
+def plain(value: Decimal) -> str:
+    """Write a number the way the exchange takes it: no exponent, no trailing zeros (scientific notation is illegal there)."""
+    text = format(value, "f")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text in ("", "-0", "-") else text
+
+
+def parse_decimal(value: Any) -> Decimal:
+    """Read a finite decimal from a payload.
+
+    Args:
+        value: text or a whole number; a float is refused, since it has lost its decimals already.
+
+    Raises:
+        ValueError: anything else, and text that is not a finite number.
+
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+        raise ValueError(f"expected a decimal number as text, got {type(value).__name__}")
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        raise ValueError(f"expected a decimal number, got {str(value)[:40]!r}") from None
+    if not number.is_finite():
+        raise ValueError(f"expected a finite number, got {str(value)[:40]!r}")
+    return number
