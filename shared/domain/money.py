@@ -1,8 +1,8 @@
 """DESIGN 4: exact arithmetic on money and quantities.
 
-The default decimal context keeps 28 digits; a `numeric(20,8)` price times a `numeric(20,8)` amount has 40. `exactly()` opens a
-context wide enough for any product of two columns, so that sums and products are never rounded behind our back, and a
-quotient is rounded only where the code says so.
+The default decimal context keeps 28 digits; a `numeric(20,8)` price times a `numeric(20,8)` amount has 40.
+`exactly()` opens a context wide enough for any product of two columns, so that sums and products are never
+rounded behind our back, and a quotient is rounded only where the code says so.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def exactly() -> AbstractContextManager[Context]:
 
 
 def floor_to_step(value: Decimal, step: Decimal) -> Decimal:
-    """Round towards zero to a multiple of `step`, never up; a step of 0 means the exchange switched the rule off."""
+    """Round towards zero to a multiple of `step`, never up; a step of 0 means there is no such rule."""
     if step <= 0:
         return value
     with exactly():
@@ -63,7 +63,7 @@ def to_ledger(value: Decimal) -> Decimal:
 
 
 def plain(value: Decimal) -> str:
-    """Write a number the way the exchange takes it: no exponent, no trailing zeros (scientific notation is illegal there)."""
+    """Write a number the way the exchange takes it: no exponent (illegal there), no trailing zeros."""
     text = format(value, "f")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
@@ -81,7 +81,7 @@ def parse_decimal(value: Any) -> Decimal:
 
     """
     if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
-        raise ValueError(f"expected a decimal number as text, got {type(value).__name__}")
+        raise ValueError(f"expected a decimal number as text, got {type(value).__name__}")  # noqa: TRY004 - a payload's fault
     try:
         number = Decimal(value)
     except InvalidOperation:

@@ -1,7 +1,8 @@
 """PROTOCOL 1: what we say when a row is not sent now, and the table of everything we can say (DESIGN 5).
 
-A verdict is a value: *waiting* (resumes by itself), *held* (needs its owner's word) or *rejected* (final). Each has a code for
-machines and a sentence for people. `REFUSALS` is the one table of them; no sentence is written anywhere else.
+A verdict is a value: *waiting* (resumes by itself), *held* (needs its owner's word) or *rejected* (final).
+Each has a code for machines and a sentence for people. `REFUSALS` is the one table of them; no sentence is
+written anywhere else.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class VerdictKind(StrEnum):
 class Code(StrEnum):
     """Every reason for which a row is not sent; a label of the metrics, so never renamed lightly."""
 
-    # waiting
+    # Waiting.
     HALTED = "halted"
     PAUSED = "paused"
     BANNED = "banned"
@@ -44,12 +45,12 @@ class Code(StrEnum):
     PARENT_OPEN = "parent_open"
     EARLIER_ROW = "earlier_row"
     CLOCK_UNKNOWN = "clock_unknown"
-    # held
+    # Held.
     TOO_OLD = "too_old"
     TWIN = "twin"
     FROM_BEFORE = "from_before"
     ATTEMPTS_USED_UP = "attempts_used_up"
-    # rejected: account and user
+    # Rejected for what the account or the user is.
     ACCOUNT_UNKNOWN = "account_unknown"
     ACCOUNT_FOREIGN = "account_foreign"
     ACCOUNT_NOT_BINANCE = "account_not_binance"
@@ -59,20 +60,20 @@ class Code(StrEnum):
     LIVE_NOT_SWITCHED_ON = "live_not_switched_on"
     KEY_UNREADABLE = "key_unreadable"
     KEY_REFUSED = "key_refused"
-    # rejected: the row itself
+    # Rejected for the row itself.
     AMOUNT_NOT_POSITIVE = "amount_not_positive"
     PRICE_MISSING = "price_missing"
     PRICE_NEGATIVE = "price_negative"
     STOP_PRICE_MISSING = "stop_price_missing"
     PARENT_UNFILLED = "parent_unfilled"
     ABSENT_TOO_OFTEN = "absent_too_often"
-    # rejected: symbol
+    # Rejected for the symbol.
     SYMBOL_UNKNOWN = "symbol_unknown"
     SYMBOL_AMBIGUOUS = "symbol_ambiguous"
     SYMBOL_NOT_TRADING = "symbol_not_trading"
     MARKET_NOT_SERVED = "market_not_served"
     TYPE_NOT_ALLOWED = "type_not_allowed"
-    # rejected: sizing
+    # Rejected while sizing.
     NOTHING_TO_REDUCE = "nothing_to_reduce"
     NOTHING_FREE = "nothing_free"
     UNIT_UNCLEAR = "unit_unclear"
@@ -80,7 +81,7 @@ class Code(StrEnum):
     DUST = "dust"
     ROUNDS_TO_ZERO = "rounds_to_zero"
     TRIGGERS_AT_ONCE = "triggers_at_once"
-    # rejected: filters
+    # Rejected by a filter of the exchange's.
     FILTER_PRICE = "filter_price"
     FILTER_PERCENT_PRICE = "filter_percent_price"
     FILTER_LOT_SIZE = "filter_lot_size"
@@ -89,7 +90,7 @@ class Code(StrEnum):
     FILTER_MAX_POSITION = "filter_max_position"
     FILTER_MAX_NUM_ORDERS = "filter_max_num_orders"
     FILTER_MAX_ASSET = "filter_max_asset"
-    # rejected: switches and limits of ours
+    # Rejected by our switches and limits.
     REDUCE_ONLY_SWITCH = "reduce_only_switch"
     CIRCUIT_BREAKER = "circuit_breaker"
     CAP_ORDER = "cap_order"
@@ -158,318 +159,256 @@ class Rejected:
 
 Verdict = Waiting | Held | Rejected
 
-_W, _H, _R = VerdictKind.WAITING, VerdictKind.HELD, VerdictKind.REJECTED
-
-_TABLE: tuple[tuple[Code, VerdictKind, str, str], ...] = (
-    (Code.HALTED, _W, "switch", "Sending is halted for {scope}: {reason}. It goes on after `bridge resume`."),
-    (
-        Code.PAUSED,
-        _W,
+# Code: (guard, sentence).
+_WAITING: dict[Code, tuple[str, str]] = {
+    Code.HALTED: ("switch", "Sending is halted for {scope}: {reason}. It goes on after `bridge resume`."),
+    Code.PAUSED: (
         "endpoint",
         "The exchange's address {address} is paused after failures; it is probed and opens by itself.",
     ),
-    (Code.BANNED, _W, "rate", "The exchange has banned this address until {until}."),
-    (
-        Code.RATE_LIMITED,
-        _W,
-        "rate",
-        "No request weight or order slot is free for this account at the moment.",
-    ),
-    (
-        Code.ORDERS_PER_MINUTE,
-        _W,
+    Code.BANNED: ("rate", "The exchange has banned this address until {until}."),
+    Code.RATE_LIMITED: ("rate", "No request weight or order slot is free for this account at the moment."),
+    Code.ORDERS_PER_MINUTE: (
         "rate",
         "This user has sent {count} orders in the last minute, the limit is {limit}.",
     ),
-    (
-        Code.NO_FRESH_PRICE,
-        _W,
+    Code.NO_FRESH_PRICE: (
         "price",
         "There is no fresh price for {symbol}; the order is sized as soon as there is one.",
     ),
-    (
-        Code.NO_USD_PRICE,
-        _W,
+    Code.NO_USD_PRICE: (
         "price",
         "There is no fresh price to value {asset} in USD, so the caps cannot be checked yet.",
     ),
-    (
-        Code.QUARANTINE,
-        _W,
+    Code.QUARANTINE: (
         "epoch",
         "The database has changed under us; rows older than the change wait until {until}.",
     ),
-    (Code.PARENT_OPEN, _W, "parent", "The parent order {parent} is not finished yet."),
-    (
-        Code.EARLIER_ROW,
-        _W,
+    Code.PARENT_OPEN: ("parent", "The parent order {parent} is not finished yet."),
+    Code.EARLIER_ROW: (
         "order_of_sending",
         "An earlier order of the same account and symbol, {earlier}, is still being sent.",
     ),
-    (
-        Code.CLOCK_UNKNOWN,
-        _W,
+    Code.CLOCK_UNKNOWN: (
         "clock",
         "The difference between our clock and the exchange's is unknown or too uncertain.",
     ),
-    (
-        Code.TOO_OLD,
-        _H,
+}
+_HELD: dict[Code, tuple[str, str]] = {
+    Code.TOO_OLD: (
         "age",
-        "The order is {age} s old, older than the limit of {limit} s. `bridge adopt` sends, links or rejects it.",
+        (
+            "The order is {age} s old, older than the limit of {limit} s. `bridge adopt` sends, links or "
+            "rejects it."
+        ),
     ),
-    (
-        Code.TWIN,
-        _H,
+    Code.TWIN: (
         "twin",
         "The order equals order {twin}, inserted {apart} s before. `bridge adopt` sends or rejects it.",
     ),
-    (
-        Code.FROM_BEFORE,
-        _H,
+    Code.FROM_BEFORE: (
         "from_before",
-        "The order was there before the bridge was switched on. `bridge adopt` asks the exchange about it first.",
+        (
+            "The order was there before the bridge was switched on. `bridge adopt` asks the exchange about "
+            "it first."
+        ),
     ),
-    (
-        Code.ATTEMPTS_USED_UP,
-        _H,
+    Code.ATTEMPTS_USED_UP: (
         "attempts",
         "All {count} attempts are used up and none was sent. `bridge adopt` decides what becomes of it.",
     ),
-    (Code.ACCOUNT_UNKNOWN, _R, "account", "The exchange account {account} does not exist."),
-    (Code.ACCOUNT_FOREIGN, _R, "account", "The exchange account {account} belongs to another user."),
-    (
-        Code.ACCOUNT_NOT_BINANCE,
-        _R,
-        "account",
-        "The account is on {exchange}; only Binance accounts are served.",
-    ),
-    (
-        Code.ACCOUNT_INACTIVE,
-        _R,
+}
+_REJECTED: dict[Code, tuple[str, str]] = {
+    Code.ACCOUNT_UNKNOWN: ("account", "The exchange account {account} does not exist."),
+    Code.ACCOUNT_FOREIGN: ("account", "The exchange account {account} belongs to another user."),
+    Code.ACCOUNT_NOT_BINANCE: ("account", "The account is on {exchange}; only Binance accounts are served."),
+    Code.ACCOUNT_INACTIVE: (
         "account",
         "The exchange account {account} is switched off (is_active is false).",
     ),
-    (Code.USER_UNKNOWN, _R, "user", "The user {user} does not exist."),
-    (Code.USER_INACTIVE, _R, "user", "The user {user} is switched off (is_active is false)."),
-    (
-        Code.LIVE_NOT_SWITCHED_ON,
-        _R,
+    Code.USER_UNKNOWN: ("user", "The user {user} does not exist."),
+    Code.USER_INACTIVE: ("user", "The user {user} is switched off (is_active is false)."),
+    Code.LIVE_NOT_SWITCHED_ON: (
         "live",
         "The account trades real money (is_testnet is false) and live trading is not switched on.",
     ),
-    (
-        Code.KEY_UNREADABLE,
-        _R,
+    Code.KEY_UNREADABLE: (
         "key",
-        "The account's API key cannot be decrypted: it was stored with another ENCRYPTION_KEY or is no key. Store it again.",
+        (
+            "The account's API key cannot be decrypted: it was stored with another ENCRYPTION_KEY or is no "
+            "key. Store it again."
+        ),
     ),
-    (
-        Code.KEY_REFUSED,
-        _R,
+    Code.KEY_REFUSED: (
         "key",
-        "The exchange refuses the account's API key: {reason}. Correct the key; the account is tried again when its row changes.",
+        (
+            "The exchange refuses the account's API key: {reason}. Correct the key; the account is tried "
+            "again when its row changes."
+        ),
     ),
-    (Code.AMOUNT_NOT_POSITIVE, _R, "amount", "The amount is {amount}; it must be greater than zero."),
-    (
-        Code.PRICE_MISSING,
-        _R,
-        "price",
-        "A {type} order needs a price greater than zero; the price is {price}.",
-    ),
-    (Code.PRICE_NEGATIVE, _R, "price", "The {which} is {price}; it cannot be negative."),
-    (
-        Code.STOP_PRICE_MISSING,
-        _R,
-        "price",
-        "A {type} order needs a stop price greater than zero; it is {price}.",
-    ),
-    (
-        Code.PARENT_UNFILLED,
-        _R,
+    Code.AMOUNT_NOT_POSITIVE: ("amount", "The amount is {amount}; it must be greater than zero."),
+    Code.PRICE_MISSING: ("price", "A {type} order needs a price greater than zero; the price is {price}."),
+    Code.PRICE_NEGATIVE: ("price", "The {which} is {price}; it cannot be negative."),
+    Code.STOP_PRICE_MISSING: ("price", "A {type} order needs a stop price greater than zero; it is {price}."),
+    Code.PARENT_UNFILLED: (
         "parent",
         "The parent order {parent} ended without a fill, so there is nothing to do.",
     ),
-    (
-        Code.ABSENT_TOO_OFTEN,
-        _R,
+    Code.ABSENT_TOO_OFTEN: (
         "attempts",
         "The order was sent {count} times and never reached the exchange; the last reason was: {reason}.",
     ),
-    (Code.SYMBOL_UNKNOWN, _R, "symbol", "The exchange does not know the symbol {symbol} on {market}.{hint}"),
-    (
-        Code.SYMBOL_AMBIGUOUS,
-        _R,
+    Code.SYMBOL_UNKNOWN: ("symbol", "The exchange does not know the symbol {symbol} on {market}.{hint}"),
+    Code.SYMBOL_AMBIGUOUS: (
         "symbol",
         "The symbol {symbol} could mean {candidates}; write base and quote, like BTC/USDT.",
     ),
-    (
-        Code.SYMBOL_NOT_TRADING,
-        _R,
+    Code.SYMBOL_NOT_TRADING: (
         "symbol",
         "{symbol} is not open for trading at the exchange (status {status}).",
     ),
-    (
-        Code.MARKET_NOT_SERVED,
-        _R,
-        "symbol",
-        "Orders on the {market} market are not served by this installation.",
-    ),
-    (Code.TYPE_NOT_ALLOWED, _R, "symbol", "The exchange takes no {type} orders for {symbol}."),
-    (
-        Code.NOTHING_TO_REDUCE,
-        _R,
+    Code.MARKET_NOT_SERVED: ("symbol", "Orders on the {market} market are not served by this installation."),
+    Code.TYPE_NOT_ALLOWED: ("symbol", "The exchange takes no {type} orders for {symbol}."),
+    Code.NOTHING_TO_REDUCE: (
         "sizing",
         "There is no open {symbol} position that this {side} order could reduce.",
     ),
-    (
-        Code.NOTHING_FREE,
-        _R,
+    Code.NOTHING_FREE: (
         "sizing",
-        "The position holds {size} {base}, but nothing of it is free at the exchange: it is locked in other orders or was moved.",
+        (
+            "The position holds {size} {base}, but nothing of it is free at the exchange: it is locked in "
+            "other orders or was moved."
+        ),
     ),
-    (
-        Code.UNIT_UNCLEAR,
-        _R,
+    Code.UNIT_UNCLEAR: (
         "sizing",
-        "The amount {amount} can be read as {base_reading} {base} or as {amount} {quote} ({quote_reading} {base}) "
-        "of the {size} {base} held; set the unit for this agent or name the whole position.",
+        (
+            "The amount {amount} can be read as {base_reading} {base} or as {amount} {quote} "
+            "({quote_reading} {base}) of the {size} {base} held; set the unit for this agent or name the "
+            "whole position."
+        ),
     ),
-    (
-        Code.EXCEEDS_POSITION,
-        _R,
+    Code.EXCEEDS_POSITION: (
         "sizing",
-        "The amount {amount} is more than the position holds, read as {base} (held {size}) and as {quote} (worth {worth}).",
+        (
+            "The amount {amount} is more than the position holds, read as {base} (held {size}) and as "
+            "{quote} (worth {worth})."
+        ),
     ),
-    (
-        Code.DUST,
-        _R,
+    Code.DUST: (
         "sizing",
-        "Only {size} {base} (about {worth} {quote}) could be sold; the exchange takes no less than {minimum}. It stays as dust.",
+        (
+            "Only {size} {base} (about {worth} {quote}) could be sold; the exchange takes no less than "
+            "{minimum}. It stays as dust."
+        ),
     ),
-    (
-        Code.ROUNDS_TO_ZERO,
-        _R,
+    Code.ROUNDS_TO_ZERO: (
         "sizing",
         "The amount {amount} is less than the smallest step the exchange trades, {step} {asset}.",
     ),
-    (
-        Code.TRIGGERS_AT_ONCE,
-        _R,
+    Code.TRIGGERS_AT_ONCE: (
         "sizing",
-        "The stop price {stop} lies between bid {bid} and ask {ask}; the order would trigger at once. Send a market order.",
+        (
+            "The stop price {stop} lies between bid {bid} and ask {ask}; the order would trigger at once. "
+            "Send a market order."
+        ),
     ),
-    (Code.FILTER_PRICE, _R, "filter", "{filter}: the {which} {value} is {relation} {limit}."),
-    (
-        Code.FILTER_PERCENT_PRICE,
-        _R,
+    Code.FILTER_PRICE: ("filter", "{filter}: the {which} {value} is {relation} {limit}."),
+    Code.FILTER_PERCENT_PRICE: (
         "filter",
-        "{filter}: the price {value} is {relation} {limit}, the furthest the exchange allows from {reference} for a {side}.",
+        (
+            "{filter}: the price {value} is {relation} {limit}, the furthest the exchange allows from "
+            "{reference} for a {side}."
+        ),
     ),
-    (
-        Code.FILTER_LOT_SIZE,
-        _R,
-        "filter",
-        "LOT_SIZE: the quantity {value} {base} is {relation} {limit} {base}.",
-    ),
-    (
-        Code.FILTER_MARKET_LOT_SIZE,
-        _R,
+    Code.FILTER_LOT_SIZE: ("filter", "LOT_SIZE: the quantity {value} {base} is {relation} {limit} {base}."),
+    Code.FILTER_MARKET_LOT_SIZE: (
         "filter",
         "MARKET_LOT_SIZE: the quantity {value} {base} is {relation} {limit} {base}.",
     ),
-    (
-        Code.FILTER_NOTIONAL,
-        _R,
+    Code.FILTER_NOTIONAL: (
         "filter",
         "{filter}: the order is worth {value} {quote}, {relation} {limit} {quote}.",
     ),
-    (
-        Code.FILTER_MAX_POSITION,
-        _R,
+    Code.FILTER_MAX_POSITION: (
         "filter",
-        "MAX_POSITION: with this order the account could hold {value} {base}, more than the maximum of {limit} {base}.",
+        (
+            "MAX_POSITION: with this order the account could hold {value} {base}, more than the maximum of "
+            "{limit} {base}."
+        ),
     ),
-    (
-        Code.FILTER_MAX_NUM_ORDERS,
-        _R,
+    Code.FILTER_MAX_NUM_ORDERS: (
         "filter",
-        "{filter}: there would be {value} open orders, more than the maximum of {limit}. Cancel one first.",
+        ("{filter}: there would be {value} open orders, more than the maximum of {limit}. Cancel one first."),
     ),
-    (
-        Code.FILTER_MAX_ASSET,
-        _R,
+    Code.FILTER_MAX_ASSET: (
         "filter",
-        "MAX_ASSET: the order moves {value} {asset}, more than the maximum of {limit} {asset} in one order.",
+        (
+            "MAX_ASSET: the order moves {value} {asset}, more than the maximum of {limit} {asset} in one "
+            "order."
+        ),
     ),
-    (
-        Code.REDUCE_ONLY_SWITCH,
-        _R,
+    Code.REDUCE_ONLY_SWITCH: (
         "switch",
         "Only orders that reduce a position are taken for {scope}: {reason}.",
     ),
-    (
-        Code.CIRCUIT_BREAKER,
-        _R,
+    Code.CIRCUIT_BREAKER: (
         "breaker",
         "The user's circuit breaker has tripped: {reason}. Only orders that reduce are sent.",
     ),
-    (
-        Code.CAP_ORDER,
-        _R,
-        "cap",
-        "The order is worth {value} USD, more than the cap of {limit} USD per order.",
-    ),
-    (
-        Code.CAP_POSITION,
-        _R,
+    Code.CAP_ORDER: ("cap", "The order is worth {value} USD, more than the cap of {limit} USD per order."),
+    Code.CAP_POSITION: (
         "cap",
         "The position would be worth {value} USD, more than the user's cap of {limit} USD.",
     ),
-    (
-        Code.CAP_EXPOSURE,
-        _R,
+    Code.CAP_EXPOSURE: (
         "cap",
         "All positions together would be worth {value} USD, more than the user's cap of {limit} USD.",
     ),
-    (
-        Code.CAP_STRATEGY,
-        _R,
-        "cap",
-        "The strategy would use {value} USD, more than its capital of {limit} USD.",
-    ),
-    (
-        Code.BELOW_USER_MINIMUM,
-        _R,
+    Code.CAP_STRATEGY: ("cap", "The strategy would use {value} USD, more than its capital of {limit} USD."),
+    Code.BELOW_USER_MINIMUM: (
         "cap",
         "The order is worth {value} USD, less than the user's own minimum of {limit} USD.",
     ),
-    (
-        Code.COLLAR_LIMIT,
-        _R,
+    Code.COLLAR_LIMIT: (
         "collar",
-        "The limit price {price} is {distance} % away from the book ({reference}); at most {limit} % is allowed.",
+        (
+            "The limit price {price} is {distance} % away from the book ({reference}); at most {limit} % is "
+            "allowed."
+        ),
     ),
-    (
-        Code.COLLAR_STOP,
-        _R,
+    Code.COLLAR_STOP: (
         "collar",
-        "The stop price {price} is {distance} % away from the book ({reference}); at most {limit} % is allowed.",
+        (
+            "The stop price {price} is {distance} % away from the book ({reference}); at most {limit} % is "
+            "allowed."
+        ),
     ),
-    (
-        Code.COLLAR_MARKET,
-        _R,
+    Code.COLLAR_MARKET: (
         "collar",
-        "The market order would trade up to {distance} % away from {reference}; at most {limit} % is allowed. Split it or use a limit.",
+        (
+            "The market order would trade up to {distance} % away from {reference}; at most {limit} % is "
+            "allowed. Split it or use a limit."
+        ),
     ),
-)
+}
 
-REFUSALS: Mapping[Code, Refusal] = MappingProxyType({row[0]: Refusal(*row) for row in _TABLE})
+REFUSALS: Mapping[Code, Refusal] = MappingProxyType(
+    {
+        code: Refusal(code, kind, guard, sentence)
+        for kind, says in (
+            (VerdictKind.WAITING, _WAITING),
+            (VerdictKind.HELD, _HELD),
+            (VerdictKind.REJECTED, _REJECTED),
+        )
+        for code, (guard, sentence) in says.items()
+    }
+)
 """Every code with its kind, guard and sentence; `make refusals` prints it."""
 
 
 def shown(text: str) -> str:
-    """Make a text the bot wrote fit for a sentence, a log line and a terminal: short, one line, nothing invisible."""
+    """Make a text the bot wrote fit for a sentence, a log or a terminal: one short line, nothing invisible."""
     clean = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[: SHOWN_LENGTH + 1])
     return clean if len(clean) <= SHOWN_LENGTH else clean[:SHOWN_LENGTH] + "…"
 
