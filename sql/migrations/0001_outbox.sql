@@ -46,7 +46,7 @@ CREATE TABLE bridge.outbox (
         autovacuum_vacuum_cost_delay = 0);
 
 -- The heads of the keys (PROTOCOL 11), the wake-up scan above the low-water mark, and what is in flight or at the exchange.
-CREATE INDEX outbox_key       ON bridge.outbox (account_id, market, symbol, id)
+CREATE INDEX outbox_key       ON bridge.outbox (account_id, market, symbol, side, id)
     WHERE state IN ('new', 'backoff', 'sending', 'unknown');
 CREATE INDEX outbox_ready     ON bridge.outbox (id) WHERE state IN ('new', 'backoff');
 CREATE INDEX outbox_in_flight ON bridge.outbox (id) WHERE state IN ('sending', 'unknown');
@@ -131,7 +131,7 @@ SELECT o.id, o.user_id, o.exchange_account_id, o.strategy_id, o.market_type::tex
        o.parent_order_id, 0,
        bridge.twin_key(o.user_id, o.exchange_account_id, o.market_type::text, o.symbol, o.side::text, o.type::text,
                        o.amount, o.price, o.stop_price),
-       'held', 'before_us', 'The row was pending before the bridge was switched on; release it with `bridge adopt`.'
+       'held', 'from_before', 'The row was pending before the bridge was switched on; release it with `bridge adopt`.'
 FROM public.orders AS o
 WHERE o.status = 'pending'
 ORDER BY o.created_at, o.id;

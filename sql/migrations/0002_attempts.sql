@@ -36,6 +36,11 @@ CREATE TABLE bridge.attempt (
     executed          numeric     NOT NULL DEFAULT 0,   -- cumulative, as the exchange last reported it
     executed_quote    numeric     NOT NULL DEFAULT 0,
     filled            numeric     NOT NULL DEFAULT 0,   -- sum of our stored fills: equal to executed, or there is a gap
+    fee               numeric     NOT NULL DEFAULT 0,   -- in fee_asset
+    fee_asset         text        NOT NULL DEFAULT '',  -- '' none yet; several assets: the quote asset, and fee in quote
+    fee_in_quote      numeric     NOT NULL DEFAULT 0,
+    base_asset        text        NOT NULL,
+    quote_asset       text        NOT NULL,
     reported_at       timestamptz,
     claimed_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
     settled_at        timestamptz,

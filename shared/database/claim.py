@@ -1,0 +1,105 @@
+"""PROTOCOL 3: claim = durable attempt, one commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shared.database.connect import DurableCommit
+from shared.database.statements import statement
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+    from uuid import UUID
+
+    from shared.database.connect import Connection
+    from shared.database.epoch import Epoch
+
+
+class EpochChangedError(Exception):
+    """The database is not the one the rows were read from (PROTOCOL 10); nothing was claimed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One attempt about to be claimed: what will be sent, and the row version it was sized on.
+
+    Attributes:
+        entry_id: `bridge.outbox.id`.
+        order_id: the row.
+        number: of the attempt, 1 to 9.
+        row_version: (xmin, ctid) of the row as peeked at.
+        client_order_id: pure function of row and number.
+        symbol: as the exchange writes it.
+        base_asset: of the symbol.
+        quote_asset: of the symbol.
+        parameters: exactly what will be signed, timestamp and recvWindow included.
+        signed_at_ms: the signing timestamp, exchange clock.
+        base_url: where it will be sent.
+        api_key_hash: of the key it will be sent with.
+        token: random; whoever holds it may settle.
+
+    """
+
+    entry_id: int
+    order_id: UUID
+    number: int
+    row_version: tuple[str, str]
+    client_order_id: str
+    symbol: str
+    base_asset: str
+    quote_asset: str
+    parameters: str
+    signed_at_ms: int
+    base_url: str
+    api_key_hash: str
+    token: UUID
+
+
+async def claim(
+    connection: Connection,
+    intents: Sequence[Intent],
+    *,
+    recv_window_ms: int,
+    owner: str,
+    lease: timedelta,
+    epoch: Epoch,
+) -> frozenset[UUID]:
+    """Claim what is still as it was peeked at, and commit its attempts.
+
+    Returns:
+        The orders claimed; the others changed, are held by somebody else, halted or paused, and stay as they were.
+
+    Raises:
+        EpochChangedError: the database changed under us; nothing was claimed.
+        NotDurableError: the commit was not confirmed by the synchronous standby; treat what it holds as in flight, send nothing.
+
+    """
+    async with DurableCommit(connection):
+        row = await connection.fetchrow(
+            statement("claim"),
+            [i.entry_id for i in intents],
+            [i.number for i in intents],
+            [i.row_version[0] for i in intents],
+            [i.row_version[1] for i in intents],
+            [i.client_order_id for i in intents],
+            [i.symbol for i in intents],
+            [i.parameters for i in intents],
+            [i.signed_at_ms for i in intents],
+            [i.base_url for i in intents],
+            [i.api_key_hash for i in intents],
+            [i.token for i in intents],
+            recv_window_ms,
+            owner,
+            lease,
+            epoch.id,
+            epoch.timeline,
+            epoch.postmaster_start,
+            [i.base_asset for i in intents],
+            [i.quote_asset for i in intents],
+        )
+    assert row is not None
+    if not row["same_epoch"]:
+        raise EpochChangedError
+    return frozenset(row["claimed"])

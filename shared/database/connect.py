@@ -1,0 +1,105 @@
+"""Connections of the hot path: asyncpg, to a read-write primary, every commit durable.
+
+A commit that Postgres acknowledges with a warning (it gave up waiting for the synchronous standby) counts as not committed
+(PROTOCOL 3), so every connection here notes the warnings it was sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import orjson
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+    Pool = asyncpg.Pool[asyncpg.Record]
+
+CONNECT_TIMEOUT_S = 5.0
+COMMAND_TIMEOUT_S = 10.0
+
+# What a lost, refused or starting database looks like from asyncpg; the work in hand is kept and tried again (PROTOCOL 8).
+DATABASE_AWAY = (
+    OSError,
+    asyncio.TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+
+
+class NotDurableError(Exception):
+    """The commit was not confirmed by the synchronous standby; it counts as not made."""
+
+
+async def _prepare(connection: Connection) -> None:
+    await connection.set_type_codec(
+        "jsonb", encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads, schema="pg_catalog"
+    )
+
+
+async def _no_reset(connection: Any) -> None:
+    """Keep a released connection as it is: nothing here leaves session state behind."""
+
+
+async def open_pool(dsn: str, *, size: int, application_name: str, prepared_statements: bool = True) -> Pool:
+    """Open the pool of *work* connections.
+
+    Args:
+        dsn: where the database is; several hosts are tried until one is a read-write primary.
+        size: most connections held.
+        application_name: shown in `pg_stat_activity`.
+        prepared_statements: off behind PgBouncer in transaction mode.
+
+    Raises:
+        OSError, asyncpg.PostgresError: the database cannot be reached or refuses us.
+
+    """
+    pool: Pool | None = await asyncpg.create_pool(
+        dsn,
+        min_size=1,
+        max_size=size,
+        init=_prepare,
+        reset=_no_reset,
+        max_inactive_connection_lifetime=60.0,
+        timeout=CONNECT_TIMEOUT_S,
+        command_timeout=COMMAND_TIMEOUT_S,
+        target_session_attrs="read-write",
+        statement_cache_size=200 if prepared_statements else 0,
+        server_settings={"application_name": application_name, "synchronous_commit": "on"}
+        if prepared_statements
+        else None,
+    )
+    assert pool is not None
+    return pool
+
+
+class DurableCommit:
+    """Notes the warnings a connection is sent, so that an unconfirmed commit is not taken for a commit.
+
+    Use: `async with durable(connection): <the one statement or transaction>`.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._warning: str | None = None
+
+    def _note(self, _connection: object, message: asyncpg.PostgresLogMessage) -> None:
+        if message.severity_en == "WARNING":  # type: ignore[attr-defined]
+            self._warning = str(message)
+
+    async def __aenter__(self) -> Connection:
+        self._connection.add_log_listener(self._note)
+        return self._connection
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._connection.remove_log_listener(self._note)
+        if kind is None and self._warning is not None:
+            raise NotDurableError(self._warning)
+

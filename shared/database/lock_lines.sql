@@ -1,0 +1,17 @@
+-- PROTOCOL 6: lock row, entry and attempt of each finding, in the lock order (orders, outbox, attempts), and read them.
+-- $1 order ids  $2 attempt numbers
+SELECT o.id AS order_id, a.number, a.account_id, a.market, a.symbol, a.client_order_id, a.base_asset, a.quote_asset,
+       o.status::text AS order_status, coalesce(o.reasoning, '') AS reasoning,
+       e.state AS entry_state, e.attempts AS entry_attempts, e.counted, e.has_evidence, e.token,
+       a.outcome, coalesce(a.exchange_order_id, '') AS exchange_order_id,
+       coalesce(a.exchange_status, '') AS exchange_status, a.executed, a.executed_quote, a.filled, a.fee, a.fee_asset,
+       a.fee_in_quote, a.reported_at, o.filled_at, o.strategy_id, o.user_id,
+       EXISTS (SELECT FROM bridge.attempt AS other
+                WHERE other.order_id = a.order_id AND other.number <> a.number
+                  AND (other.outcome IS NULL OR other.outcome IN ('unknown', 'accepted'))) AS another_attempt_live
+  FROM unnest($1::uuid[], $2::smallint[]) AS f (order_id, number)
+  JOIN public.orders  AS o ON o.id = f.order_id
+  JOIN bridge.outbox  AS e ON e.order_id = f.order_id
+  JOIN bridge.attempt AS a ON a.order_id = f.order_id AND a.number = f.number
+ ORDER BY o.id
+   FOR UPDATE OF o, e, a

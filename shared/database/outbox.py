@@ -1,0 +1,196 @@
+"""PROTOCOL 1 and 2: what the trigger took in, what it missed, and a look at what is ready, without a lock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from shared.database.statements import statement
+from shared.domain.order import Market, OrderType, PendingOrder, Side
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from datetime import datetime, timedelta
+    from typing import Any
+    from uuid import UUID
+
+    import asyncpg
+
+    from shared.database.connect import Connection
+
+CHANNEL = "bridge_orders"
+
+
+class Key(NamedTuple):
+    """Rows of one key go in outbox order, one in flight (PROTOCOL 11)."""
+
+    account_id: UUID
+    market: str
+    symbol: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRow:
+    """The row of `public.exchange_accounts` an order names; its version changes with any change of the row."""
+
+    user_id: UUID
+    exchange: str
+    api_key_encrypted: bytes
+    secret_encrypted: bytes
+    is_testnet: bool
+    is_active: bool
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyEntry:
+    """An entry that may be claimed now, the row behind it, and what the guards want to know about it.
+
+    Attributes:
+        entry_id: `bridge.outbox.id`.
+        key: see `Key`.
+        order: the row.
+        row_version: (xmin, ctid) of the row; the claim takes it only unchanged.
+        row_status: `orders.status` as seen.
+        account: None where the row names an account that does not exist.
+        attempts: attempts made so far.
+        counted: of these, judged absent.
+        adopted: an operator released it; neither age nor twin holds it.
+        age: how long it has waited, on the database's clock, time spent waiting its turn left out.
+        is_twin: an equal row of another statement came just before.
+        user_active: of the row's user.
+        user_settings: `users.settings`.
+        breaker_tripped: the bot's circuit breaker of that user.
+        taken_in_at: when the trigger or the sweep took it in.
+        waiting_code: why it waited when last looked at.
+        trace: W3C traceparent or None.
+
+    """
+
+    entry_id: int
+    key: Key
+    order: PendingOrder
+    row_version: tuple[str, str]
+    row_status: str
+    account: AccountRow | None
+    attempts: int
+    counted: int
+    adopted: bool
+    age: timedelta
+    is_twin: bool
+    user_active: bool
+    user_settings: Mapping[str, Any]
+    breaker_tripped: bool
+    taken_in_at: datetime
+    waiting_code: str | None
+    trace: str | None
+
+
+async def peek(
+    connection: Connection,
+    *,
+    low_water: int,
+    keys: Collection[Key],
+    limit: int,
+    max_key_block: timedelta,
+    twin_window: timedelta,
+) -> list[ReadyEntry]:
+    """Return the first ready entry of each ready key, oldest first, without locking anything."""
+    rows = await connection.fetch(
+        statement("peek"),
+        low_water,
+        [k.account_id for k in keys],
+        [k.market for k in keys],
+        [k.symbol for k in keys],
+        limit,
+        max_key_block,
+        twin_window,
+    )
+    return [_ready_entry(row) for row in rows]
+
+
+def _ready_entry(row: asyncpg.Record) -> ReadyEntry:
+    order = pending_order(row)
+    account = None
+    if row["account_exists"]:
+        account = AccountRow(
+            user_id=row["account_user_id"],
+            exchange=row["exchange"],
+            api_key_encrypted=row["api_key_encrypted"],
+            secret_encrypted=row["secret_encrypted"],
+            is_testnet=row["is_testnet"],
+            is_active=row["account_active"],
+            version=row["account_version"],
+        )
+    return ReadyEntry(
+        entry_id=row["entry_id"],
+        key=Key(order.account_id, order.market, row["key_symbol"]),
+        order=order,
+        row_version=(row["row_xmin"], row["row_ctid"]),
+        row_status=row["status"],
+        account=account,
+        attempts=row["attempts"],
+        counted=row["counted"],
+        adopted=row["adopted"],
+        age=row["age"],
+        is_twin=row["is_twin"] and not row["adopted"],
+        user_active=row["user_active"],
+        user_settings=row["user_settings"] if isinstance(row["user_settings"], dict) else {},
+        breaker_tripped=row["breaker_tripped"],
+        taken_in_at=row["taken_in_at"],
+        waiting_code=row["reason_code"],
+        trace=row["trace"],
+    )
+
+
+def pending_order(row: asyncpg.Record) -> PendingOrder:
+    """Read a row of `public.orders`; SQL NULL and zero both mean absent (the bot writes zero values)."""
+    return PendingOrder(
+        id=row["id"],
+        user_id=row["user_id"],
+        strategy_id=row["strategy_id"],
+        account_id=row["exchange_account_id"],
+        symbol=row["symbol"],
+        market=Market(row["market"]),
+        side=Side(row["side"]),
+        type=OrderType(row["type"]),
+        amount=row["amount"],
+        price=row["price"],
+        stop_price=row["stop_price"],
+        reduce_only=row["reduce_only"],
+        agent_id=row["agent_id"],
+        reasoning=row["reasoning"],
+        parent_order_id=row["parent_order_id"],
+        created_at=row["created_at"],
+    )
+
+
+async def keys_waiting(connection: Connection) -> set[Key]:
+    """Return every key with rows not yet at the exchange; the sweep's full look."""
+    return {Key(*row) for row in await connection.fetch(statement("keys"))}
+
+
+async def take_in_missed(connection: Connection, *, limit: int = 1000) -> list[UUID]:
+    """Take in pending rows the trigger missed; returns their ids."""
+    return [row["order_id"] for row in await connection.fetch(statement("take_in_missed"), limit)]
+
+
+async def low_water_mark(connection: Connection, *, trail: timedelta) -> int:
+    """Return the id above which rows younger than `trail` lie; older ones are the sweep's business."""
+    mark: int = await connection.fetchval(statement("low_water"), trail)
+    return mark
+
+
+async def get_pending(connection: Connection, limit: int) -> list[PendingOrder]:
+    """Return the oldest rows that wait to be sent, at most `limit`."""
+    return [pending_order(row) for row in await connection.fetch(statement("pending"), limit, None)]
+
+
+async def get_pending_by_user(connection: Connection, user_id: UUID) -> list[PendingOrder]:
+    """Return the rows of one user that wait to be sent, oldest first."""
+    return [pending_order(row) for row in await connection.fetch(statement("pending"), None, user_id)]
+
+
+async def depth(connection: Connection) -> dict[str, int]:
+    """Count the entries in each state that is not final."""
+    return {row["state"]: row["n"] for row in await connection.fetch(statement("depth"))}

@@ -1,0 +1,66 @@
+-- PROTOCOL 2 and 11: the first ready row of each ready key, with all that sizing and guards want to know; no lock.
+-- $1 low-water mark: ids from here on are looked through for keys not yet known; a row that a transaction open for longer
+--    committed below it is found by the sweep  $2 $3 $4 keys known to have a backlog  $5 most rows  $6 max_key_block
+WITH fresh AS MATERIALIZED (
+    SELECT DISTINCT account_id, market, symbol
+      FROM bridge.outbox
+     WHERE state IN ('new', 'backoff') AND id >= $1::bigint
+), keys AS (
+    SELECT account_id, market, symbol FROM fresh
+     UNION
+    SELECT * FROM unnest($2::uuid[], $3::text[], $4::text[])
+), front AS MATERIALIZED (
+    -- the first few of each side of each key; rows that wait for their parent do not block others (PROTOCOL 11)
+    SELECT e.*
+      FROM keys AS k
+     CROSS JOIN (VALUES ('buy'), ('sell')) AS s (side)
+     CROSS JOIN LATERAL (
+           SELECT x.id, x.order_id, x.account_id, x.market, x.symbol, x.side, x.reduces, x.state, x.not_before,
+                  x.attempts, x.counted, x.adopted, x.age_from, x.waited, x.twin_key, x.statement_id, x.created_at,
+                  x.changed_at, x.trace, x.reason_code
+             FROM bridge.outbox AS x
+            WHERE x.account_id = k.account_id AND x.market = k.market AND x.symbol = k.symbol AND x.side = s.side
+              AND x.state IN ('new', 'backoff', 'sending', 'unknown')
+              AND (x.parent_id IS NULL OR x.state NOT IN ('new', 'backoff')
+                   OR NOT EXISTS (SELECT FROM public.orders AS parent
+                                   WHERE parent.id = x.parent_id
+                                     AND parent.status IN ('pending', 'open', 'partial')))
+            ORDER BY x.id
+            LIMIT 4) AS e
+), ready AS MATERIALIZED (
+    -- one in flight per key, in outbox order; a row that only reduces waits only for its own side
+    SELECT f.*
+      FROM front AS f
+     WHERE f.state IN ('new', 'backoff')
+       AND (f.not_before IS NULL OR f.not_before <= clock_timestamp())
+       AND NOT EXISTS (
+           SELECT FROM front AS b
+            WHERE b.account_id = f.account_id AND b.market = f.market AND b.symbol = f.symbol AND b.id < f.id
+              AND (b.side = f.side OR NOT f.reduces)
+              AND NOT (b.state = 'unknown' AND b.changed_at < clock_timestamp() - $6::interval))
+     ORDER BY f.id
+     LIMIT $5::integer
+)
+SELECT r.id AS entry_id, r.state, r.attempts, r.counted, r.adopted, r.trace, r.symbol AS key_symbol, r.reason_code,
+       r.created_at AS taken_in_at,
+       clock_timestamp() - r.age_from - r.waited AS age,
+       EXISTS (SELECT FROM bridge.outbox AS t JOIN public.orders AS twin ON twin.id = t.order_id
+                WHERE t.twin_key = r.twin_key AND t.id < r.id AND t.statement_id <> r.statement_id
+                  AND t.created_at > r.created_at - $7::interval
+                  AND twin.status NOT IN ('rejected', 'canceled')) AS is_twin,
+       o.xmin::text AS row_xmin, o.ctid::text AS row_ctid,
+       o.id, o.user_id, o.strategy_id, o.exchange_account_id, o.symbol, o.market_type::text AS market, o.side::text AS side,
+       o.type::text AS type, o.status::text AS status, o.amount, coalesce(o.price, 0) AS price,
+       coalesce(o.stop_price, 0) AS stop_price, coalesce(o.reduce_only, false) AS reduce_only,
+       coalesce(o.agent_id, '') AS agent_id, coalesce(o.reasoning, '') AS reasoning, o.parent_order_id, o.created_at,
+       a.id IS NOT NULL AS account_exists, a.user_id AS account_user_id, a.exchange::text AS exchange,
+       a.api_key_encrypted, a.secret_encrypted, coalesce(a.is_testnet, false) AS is_testnet,
+       coalesce(a.is_active, true) AS account_active, a.xmin::text AS account_version,
+       coalesce(u.is_active, true) AS user_active, coalesce(u.settings, '{}') AS user_settings,
+       coalesce(c.is_triggered, false) AS breaker_tripped
+  FROM ready AS r
+  JOIN public.orders AS o ON o.id = r.order_id
+  LEFT JOIN public.exchange_accounts AS a ON a.id = o.exchange_account_id
+  LEFT JOIN public.users AS u ON u.id = o.user_id
+  LEFT JOIN public.circuit_breaker_states AS c ON c.user_id = o.user_id
+ ORDER BY r.id

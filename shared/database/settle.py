@@ -1,0 +1,212 @@
+"""PROTOCOL 6: settle. The one path by which anything we learn about an order reaches the database.
+
+Lock the lines, read which fills are stored already, decide (`shared.domain.settlement`), write, apply the new fills to the positions:
+one transaction, many orders at once. Used by the executor for answers and by the listener for stream events and queries.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shared.database.connect import DurableCommit
+from shared.database.ledger import apply_fills, known_fills, store_fills
+from shared.database.statements import statement
+from shared.domain.order import OrderStatus
+from shared.domain.settlement import Line, OrderReport, Outcome, with_outcome, with_report
+from shared.domain.states import AttemptOutcome, EntryState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any
+    from uuid import UUID
+
+    import asyncpg
+
+    from shared.database.connect import Connection
+    from shared.database.ledger import PositionChange
+    from shared.domain.fill import Fill
+
+Finding = OrderReport | Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a call of `settle` wrote.
+
+    Attributes:
+        lines: one per finding that changed something, in its final state.
+        ignored: outcomes whose token, number or state no longer held.
+        orphans: reports with our id form and no attempt row (PROTOCOL 10); the caller decides.
+        positions: positions opened, grown, reduced or closed by the new fills.
+    """
+
+    lines: tuple[Line, ...]
+    ignored: tuple[Outcome, ...]
+    orphans: tuple[OrderReport, ...]
+    positions: tuple[PositionChange, ...]
+
+
+async def settle(connection: Connection, findings: Sequence[Finding]) -> Settled:
+    """Settle findings in one durable transaction.
+
+    Raises:
+        NotDurableError: the synchronous standby did not confirm; settle again.
+        asyncpg.LockNotAvailableError: somebody holds one of the rows; settle one by one, later.
+    """
+    async with DurableCommit(connection), connection.transaction():
+        return await _settle(connection, findings)
+
+
+async def _settle(connection: Connection, findings: Sequence[Finding]) -> Settled:
+    ordered = sorted({(f.order_id, f.number) for f in findings})
+    rows = await connection.fetch(statement("lock_lines"), [o for o, _ in ordered], [n for _, n in ordered])
+    before = {(row["order_id"], row["number"]): _line(row) for row in rows}
+    fills = [f for finding in findings if isinstance(finding, OrderReport) for f in finding.fills]
+    stored = await known_fills(connection, {f.order_id for f in fills if f.order_id}) if fills else frozenset()
+
+    after = dict(before)
+    fresh_fills: list[Fill] = []
+    evidence: list[tuple[OrderReport, bool]] = []
+    ignored: list[Outcome] = []
+    orphans: list[OrderReport] = []
+    for finding in findings:
+        line = after.get((finding.order_id, finding.number))
+        if isinstance(finding, Outcome):
+            decided = with_outcome(line, finding) if line else None
+            if decided is None:
+                ignored.append(finding)
+                continue
+        elif line is None or line.account_id != finding.account_id:
+            orphans.append(finding)
+            continue
+        else:
+            fresh = [f for f in finding.fills if f.key not in stored]
+            stored |= {f.key for f in fresh}
+            fresh_fills += fresh
+            decided = with_report(line, finding, fresh)
+            evidence.append((finding, decided.late))
+        after[finding.order_id, finding.number] = decided
+
+    changed = [line for key, line in after.items() if line != before[key]]
+    if evidence:
+        await _store_evidence(connection, evidence)
+    if fresh_fills:
+        await store_fills(connection, fresh_fills, {(row["order_id"], row["number"]): row for row in rows})
+    if changed:
+        await connection.execute(statement("write_lines"), [_json(line, before) for line in changed])
+    positions = await apply_fills(connection, {(f.account_id, str(f.market), f.symbol) for f in fresh_fills})
+    return Settled(tuple(changed), tuple(ignored), tuple(orphans), tuple(positions))
+
+
+def _line(row: asyncpg.Record) -> Line:
+    return Line(
+        order_id=row["order_id"],
+        number=row["number"],
+        account_id=row["account_id"],
+        market=row["market"],
+        symbol=row["symbol"],
+        client_order_id=row["client_order_id"],
+        quote_asset=row["quote_asset"],
+        order_status=OrderStatus(row["order_status"]),
+        reasoning=row["reasoning"],
+        entry_state=EntryState(row["entry_state"]),
+        entry_attempts=row["entry_attempts"],
+        counted=row["counted"],
+        has_evidence=row["has_evidence"],
+        token=row["token"],
+        outcome=AttemptOutcome(row["outcome"]) if row["outcome"] else None,
+        exchange_order_id=row["exchange_order_id"],
+        exchange_status=row["exchange_status"],
+        executed=row["executed"],
+        executed_quote=row["executed_quote"],
+        filled=row["filled"],
+        fee=row["fee"],
+        fee_asset=row["fee_asset"],
+        fee_in_quote=row["fee_in_quote"],
+        another_attempt_live=row["another_attempt_live"],
+        reported_at=row["reported_at"],
+        filled_at=row["filled_at"],
+    )
+
+
+# What of a line the bot's row shows; the row is written only when one of these changed.
+_ROW_FIELDS = ("order_status", "exchange_order_id", "executed", "executed_quote", "fee", "fee_asset", "reasoning")
+
+
+def _json(line: Line, before: dict[tuple[UUID, int], Line]) -> dict[str, Any]:
+    old = before[line.order_id, line.number]
+    return {
+        "order_id": line.order_id,
+        "number": line.number,
+        "account_id": line.account_id,
+        "order_status": line.order_status,
+        "reasoning": line.reasoning,
+        "entry_state": line.entry_state,
+        "counted": line.counted,
+        "has_evidence": line.has_evidence,
+        "outcome": line.outcome,
+        "exchange_order_id": line.exchange_order_id,
+        "exchange_status": line.exchange_status,
+        "executed": line.executed,
+        "executed_quote": line.executed_quote,
+        "filled": line.filled,
+        "fee": line.fee,
+        "fee_asset": line.fee_asset,
+        "fee_in_quote": line.fee_in_quote,
+        "average_price": line.average_price,
+        "reported_at": line.reported_at,
+        "filled_at": line.filled_at,
+        "reason_code": line.reason_code,
+        "reason": line.reason,
+        "retry_after": f"{line.retry_after.total_seconds()} seconds" if line.retry_after is not None else None,
+        "row_changed": any(getattr(line, field) != getattr(old, field) for field in _ROW_FIELDS),
+        "events": list(line.events),
+    }
+
+
+async def _store_evidence(connection: Connection, evidence: Iterable[tuple[OrderReport, bool]]) -> None:
+    reports = list(evidence)
+    await connection.execute(
+        statement("store_evidence"),
+        [r.order_id for r, _ in reports],
+        [r.number for r, _ in reports],
+        [r.source for r, _ in reports],
+        [r.exchange_order_id for r, _ in reports],
+        [r.status for r, _ in reports],
+        [late for _, late in reports],
+    )
+
+
+async def refuse(
+    connection: Connection, refusals: Sequence[tuple[int, tuple[str, str], str, str]]
+) -> frozenset[UUID]:
+    """Reject rows that were never claimed: entry done, row `rejected` with the reason.
+
+    Args:
+        connection: any.
+        refusals: (entry id, row version as peeked at, reason code, sentence).
+
+    Returns:
+        The rows rejected; one that changed since the peek is left for the next look.
+    """
+    return await _leave_new(connection, "refuse", refusals)
+
+
+async def hold(connection: Connection, holds: Sequence[tuple[int, tuple[str, str], str, str]]) -> frozenset[UUID]:
+    """Hold rows for their owner's word (PROTOCOL 1): they stay `pending` and leave only by `bridge adopt` or a cancel."""
+    return await _leave_new(connection, "hold", holds)
+
+
+async def _leave_new(
+    connection: Connection, name: str, rows: Sequence[tuple[int, tuple[str, str], str, str]]
+) -> frozenset[UUID]:
+    records = await connection.fetch(
+        statement(name),
+        [entry for entry, _, _, _ in rows],
+        [version[0] for _, version, _, _ in rows],
+        [version[1] for _, version, _, _ in rows],
+        [code for _, _, code, _ in rows],
+        [sentence for _, _, _, sentence in rows],
+    )
+    return frozenset(row["order_id"] for row in records)

@@ -1,0 +1,292 @@
+"""PROTOCOL 6: what a report or an outcome makes of an order's line. Pure: the database locks a line, this decides, it is written.
+
+A *line* is everything we keep about one attempt and its row. Positive evidence (`OrderReport`) is believed from any source, at any
+time, and never undone; the other outcomes count only from whoever holds the token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from shared.domain.order import OrderStatus
+from shared.domain.states import AttemptOutcome, EntryState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime, timedelta
+    from uuid import UUID
+
+    from shared.domain.fill import Fill
+    from shared.domain.order import Market
+
+MAX_COUNTED = 3
+ZERO = Decimal(0)
+EIGHT_PLACES = Decimal("1e-8")
+
+# How the exchange's words (Binance REST docs, ENUM definitions, order status) read in the bot's.
+STATUS_WORDS = {
+    "NEW": OrderStatus.OPEN,
+    "PENDING_NEW": OrderStatus.OPEN,
+    "PENDING_CANCEL": OrderStatus.OPEN,
+    "PARTIALLY_FILLED": OrderStatus.PARTIAL,
+    "FILLED": OrderStatus.FILLED,
+    "CANCELED": OrderStatus.CANCELED,
+    "REJECTED": OrderStatus.REJECTED,
+    "EXPIRED": OrderStatus.EXPIRED,
+    "EXPIRED_IN_MATCH": OrderStatus.EXPIRED,
+}
+LIVE = frozenset({OrderStatus.OPEN, OrderStatus.PARTIAL})
+
+
+@dataclass(frozen=True, slots=True)
+class OrderReport:
+    """What the exchange said about one of our orders, in an answer, on the stream or to a question.
+
+    Attributes:
+        order_id: the row, from the client order id.
+        number: the attempt, from the client order id.
+        account_id: whose answer or stream it was.
+        market: spot or futures.
+        symbol: as the exchange writes it.
+        client_order_id: ours.
+        exchange_order_id: the exchange's `orderId`.
+        status: the exchange's word.
+        executed: cumulative base quantity.
+        executed_quote: cumulative quote quantity.
+        occurred_at: the exchange's time.
+        source: `answer`, `stream`, `query` or `operator`.
+        fills: those the report carried, each with its place in the ledger's key.
+    """
+
+    order_id: UUID
+    number: int
+    account_id: UUID
+    market: Market
+    symbol: str
+    client_order_id: str
+    exchange_order_id: str
+    status: str
+    executed: Decimal
+    executed_quote: Decimal
+    occurred_at: datetime
+    source: str
+    fills: tuple[Fill, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an attempt without positive evidence: unknown, rejected, not sent, or absent.
+
+    Attributes:
+        order_id: the row.
+        number: the attempt.
+        token: of the worker that says so.
+        outcome: never `accepted`; that takes a report.
+        reason_code: short, for metrics and scripts.
+        reason: a sentence for a person.
+        retry_after: when it may be tried again, for `not_sent` and `absent`.
+        final: the row ends here although the attempt was not sent (an operator's word).
+    """
+
+    order_id: UUID
+    number: int
+    token: UUID
+    outcome: AttemptOutcome
+    reason_code: str
+    reason: str
+    retry_after: timedelta | None = None
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One attempt, its entry and its row, as locked; and, after the decision, as to be written."""
+
+    order_id: UUID
+    number: int
+    account_id: UUID
+    market: str
+    symbol: str
+    client_order_id: str
+    quote_asset: str
+    order_status: OrderStatus
+    reasoning: str
+    entry_state: EntryState
+    entry_attempts: int
+    counted: int
+    has_evidence: bool
+    token: UUID | None
+    outcome: AttemptOutcome | None
+    exchange_order_id: str
+    exchange_status: str
+    executed: Decimal
+    executed_quote: Decimal
+    filled: Decimal
+    fee: Decimal
+    fee_asset: str
+    fee_in_quote: Decimal
+    another_attempt_live: bool
+    reported_at: datetime | None = None
+    filled_at: datetime | None = None
+    reason_code: str | None = None
+    reason: str | None = None
+    retry_after: timedelta | None = None
+    late: bool = False
+    events: tuple[str, ...] = ()
+
+    @property
+    def gap(self) -> Decimal:
+        """Quantity the exchange reports as executed and our stored fills do not cover."""
+        return self.executed - self.filled
+
+    @property
+    def average_price(self) -> Decimal:
+        """Quote per base over everything executed; 0 while nothing is."""
+        return (self.executed_quote / self.executed).quantize(EIGHT_PLACES) if self.executed else ZERO
+
+    @property
+    def terminal(self) -> bool:
+        """The exchange said that nothing more can happen to the order."""
+        return self.exchange_status != "" and STATUS_WORDS[self.exchange_status] not in LIVE
+
+
+def with_report(line: Line, report: OrderReport, fresh: Sequence[Fill]) -> Line:
+    """Believe a report; `fresh` are its fills that were not stored before.
+
+    Older reports change nothing: quantities only grow, and a terminal status stays. A report that contradicts an outcome settled
+    before is marked late (the caller halts the account, cancels what still rests, and raises the alarm).
+    """
+    late = line.outcome in (AttemptOutcome.ABSENT, AttemptOutcome.NOT_SENT, AttemptOutcome.REJECTED) and (
+        STATUS_WORDS[report.status] is not OrderStatus.REJECTED
+    )
+    newer = report.executed > line.executed or not line.terminal
+    status = report.status if newer and not _falls_back(line, report) else line.exchange_status
+    fee, fee_asset, fee_in_quote = _fees(line, fresh)
+    settled = replace(
+        line,
+        outcome=line.outcome if late and line.another_attempt_live else AttemptOutcome.ACCEPTED,
+        has_evidence=True,
+        exchange_order_id=report.exchange_order_id,
+        exchange_status=status,
+        executed=max(line.executed, report.executed),
+        executed_quote=max(line.executed_quote, report.executed_quote),
+        filled=line.filled + sum((f.quantity for f in fresh), ZERO),
+        fee=fee,
+        fee_asset=fee_asset,
+        fee_in_quote=fee_in_quote,
+        reported_at=max(line.reported_at, report.occurred_at) if line.reported_at else report.occurred_at,
+        reason_code=None,
+        reason=None,
+        late=line.late or late,
+    )
+    events = line.events
+    if line.outcome is not AttemptOutcome.ACCEPTED:
+        events += ("accepted_late" if late else "accepted",)
+    if fresh:
+        events += ("filled_in_part" if not settled.terminal else "filled",)
+    return _with_status(replace(settled, events=events), report.occurred_at)
+
+
+def _falls_back(line: Line, report: OrderReport) -> bool:
+    """A terminal status is never left for a live one, nor PARTIALLY_FILLED for NEW."""
+    if not line.exchange_status:
+        return False
+    if line.terminal:
+        return STATUS_WORDS[report.status] in LIVE
+    return STATUS_WORDS[report.status] is OrderStatus.OPEN and line.executed > 0
+
+
+def _with_status(line: Line, at: datetime) -> Line:
+    """Bring the row's and the entry's state in line with what the exchange said last."""
+    word = STATUS_WORDS[line.exchange_status]
+    if word is OrderStatus.OPEN and line.executed > 0:
+        word = OrderStatus.PARTIAL
+    if word in LIVE and line.order_status is OrderStatus.CANCELED:
+        # The bot cancelled in the database; the exchange will be asked to, and has the last word (PROTOCOL 9).
+        word = OrderStatus.CANCELED
+    state = EntryState.DONE if line.terminal else EntryState.SUBMITTED
+    if line.entry_state is EntryState.DONE and state is EntryState.SUBMITTED and not line.late:
+        state = EntryState.DONE
+    events = line.events
+    if state is EntryState.DONE and line.entry_state is not EntryState.DONE:
+        events += (str(word),)
+    return replace(
+        line,
+        order_status=word,
+        entry_state=state,
+        filled_at=at if word is OrderStatus.FILLED else None,
+        events=events,
+    )
+
+
+def _fees(line: Line, fresh: Sequence[Fill]) -> tuple[Decimal, str, Decimal]:
+    """Sum the fees: in the charged asset while there is only one, else converted to quote."""
+    charged = [f for f in fresh if f.commission]
+    if not charged:
+        return line.fee, line.fee_asset, line.fee_in_quote
+    in_quote = line.fee_in_quote + sum((f.commission_in_quote or ZERO for f in charged), ZERO)
+    assets = {f.commission_asset for f in charged} | ({line.fee_asset} if line.fee_asset else set())
+    if len(assets) == 1:
+        return line.fee + sum((f.commission for f in charged), ZERO), assets.pop(), in_quote
+    return in_quote, line.quote_asset, in_quote
+
+
+def with_outcome(line: Line, outcome: Outcome) -> Line | None:
+    """Settle without positive evidence; None when the word does not count (token lost, other attempt, already final).
+
+    Raises:
+        ValueError: asked to accept, which takes a report.
+    """
+    if outcome.outcome is AttemptOutcome.ACCEPTED:
+        raise ValueError("an attempt is accepted by a report of the exchange, not by an outcome")
+    in_flight = line.entry_state in (EntryState.SENDING, EntryState.UNKNOWN)
+    if not in_flight or line.has_evidence or line.token != outcome.token or line.entry_attempts != outcome.number:
+        return None
+    settled = replace(
+        line, outcome=outcome.outcome, reason_code=outcome.reason_code, reason=outcome.reason, retry_after=None
+    )
+    match outcome.outcome:
+        case AttemptOutcome.UNKNOWN:
+            return replace(settled, entry_state=EntryState.UNKNOWN, events=(*line.events, "unknown"))
+        case AttemptOutcome.REJECTED:
+            return _refused(settled)
+        case AttemptOutcome.ABSENT:
+            settled = replace(settled, counted=line.counted + 1)
+    if outcome.final or settled.counted >= MAX_COUNTED:
+        return _refused(settled)
+    if line.order_status is OrderStatus.CANCELED:
+        # The last attempt is proven not sent, so the bot's cancel stands (PROTOCOL 9).
+        return replace(
+            settled,
+            entry_state=EntryState.DONE,
+            reason_code="canceled",
+            reason="The bot canceled the row; nothing of it is at the exchange.",
+            events=(*line.events, str(outcome.outcome), "canceled"),
+        )
+    return replace(
+        settled,
+        entry_state=EntryState.BACKOFF,
+        retry_after=outcome.retry_after,
+        events=(*line.events, str(outcome.outcome)),
+    )
+
+
+def _refused(line: Line) -> Line:
+    if line.order_status is OrderStatus.CANCELED:
+        return replace(line, entry_state=EntryState.DONE, events=(*line.events, "canceled"))
+    return replace(
+        line,
+        entry_state=EntryState.DONE,
+        order_status=OrderStatus.REJECTED,
+        reasoning=rejection_text(line.reason or "", line.reasoning),
+        events=(*line.events, "rejected"),
+    )
+
+
+def rejection_text(reason: str, reasoning: str) -> str:
+    """Prefix a rejection's reason to `orders.reasoning` the way the bot does it; once."""
+    if reasoning.startswith("Rejected: "):
+        return reasoning
+    return f"Rejected: {reason}. Original reasoning: {reasoning}" if reasoning else f"Rejected: {reason}"
