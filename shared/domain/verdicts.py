@@ -408,7 +408,7 @@ REFUSALS: Mapping[Code, Refusal] = MappingProxyType(
 
 
 def shown(text: str) -> str:
-    """Make a text the bot wrote fit for a sentence, a log or a terminal: one short line, nothing invisible."""
+    """Make a text the bot wrote fit for a sentence, a log, a terminal: one short line, nothing invisible."""
     clean = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[: SHOWN_LENGTH + 1])
     return clean if len(clean) <= SHOWN_LENGTH else clean[:SHOWN_LENGTH] + "…"
 
