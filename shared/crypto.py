@@ -137,9 +137,9 @@ class Keyring:
                     "the stored credential decrypts to something that is not text; enter the API key again"
                 ) from None
         raise AuthenticationFailedError(
-            "the stored credential cannot be decrypted (authentication failed): ENCRYPTION_KEY is not the key "
-            "it was encrypted with, or it was stored unencrypted; compare the key with the bot's, or enter the "
-            "API key again"
+            "the stored credential cannot be decrypted (authentication failed): it was made with another "
+            "key than ENCRYPTION_KEY, or stored unencrypted; compare the key with the bot's, or enter the "
+            "credential again"
         )
 
 

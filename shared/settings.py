@@ -1,0 +1,359 @@
+"""Configuration: one frozen model per concern, read from the environment, checked when the process starts.
+
+`docs/configuration.md` is printed from these models by `python -m shared.settings`; a test holds the two
+together.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import quote, urlencode, urlsplit
+from uuid import UUID
+
+from pydantic import SecretStr, model_validator
+
+from shared.crypto import EncryptionKeyError, Keyring
+from shared.domain.order import Market
+from shared.endpoints import Endpoints, ExchangeSettings
+from shared.environment import (
+    ConfigurationError,
+    Duration,
+    Items,
+    Lower,
+    Pairs,
+    Settings,
+    documentation,
+    load,
+    name_of,
+    variable,
+)
+
+__all__ = [
+    "ConfigurationError",
+    "DatabaseSettings",
+    "EncryptionSettings",
+    "Endpoints",
+    "ExchangeSettings",
+    "GuardSettings",
+    "ProtocolSettings",
+    "TelemetrySettings",
+    "load",
+    "refuse_hurried_live_trading",
+]
+
+Unit = Literal["quote", "base"]
+
+_ZERO = timedelta(0)
+
+
+class EncryptionSettings(Settings):
+    """The keys of the credentials in `exchange_accounts`, shared with the bot."""
+
+    key: SecretStr = variable("ENCRYPTION_KEY", "The bot's key: standard base64 of 32 bytes. Required.")
+    former_keys: SecretStr = variable(
+        "BRIDGE_FORMER_ENCRYPTION_KEYS",
+        "Keys from before a rotation, comma-separated; they only read. In a file: one a line.",
+        SecretStr(""),
+    )
+
+    def keyring(self) -> Keyring:
+        """Return the keys, the current one first."""
+        former = self.former_keys.get_secret_value().replace("\n", ",").split(",")
+        return Keyring([self.key.get_secret_value(), *(key.strip() for key in former if key.strip())])
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        try:
+            self.keyring()
+        except EncryptionKeyError as error:
+            raise ValueError(f"ENCRYPTION_KEY or BRIDGE_FORMER_ENCRYPTION_KEYS: {error}") from None
+        return self
+
+
+class DatabaseSettings(Settings):
+    """Where the bot's database is: one URL, or the POSTGRES_* variables the bot itself reads."""
+
+    url: SecretStr | None = variable(
+        "BRIDGE_DATABASE_URL",
+        "Work connections: `postgresql://user:password@host:port/name?sslmode=require`. May lead through "
+        "PgBouncer in transaction mode. Not set: made of POSTGRES_*.",
+        None,
+    )
+    listen_url: SecretStr | None = variable(
+        "BRIDGE_LISTEN_URL",
+        "The LISTEN connection, which must reach Postgres directly. Not set: as the work connections.",
+        None,
+    )
+    host: str = variable("POSTGRES_HOST", "Host, or the folder of a Unix socket.", "")
+    port: int = variable("POSTGRES_PORT", "Port.", 5432, ge=1, le=65535)
+    user: str = variable("POSTGRES_USER", "Role.", "")
+    password: SecretStr = variable("POSTGRES_PASSWORD", "Password of the role.", SecretStr(""))
+    name: str = variable("POSTGRES_DB", "Database.", "")
+    ssl_mode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = variable(
+        "POSTGRES_SSL_MODE",
+        "TLS to the database; `verify-full` over any network that is not yours.",
+        "disable",
+    )
+    prepared_statements: bool = variable(
+        "BRIDGE_PREPARED_STATEMENTS", "Switch `off` behind PgBouncer in transaction mode.", default=True
+    )
+    pool_size: int = variable(
+        "BRIDGE_POOL_SIZE",
+        "Most work connections of one process; the bot itself holds up to 25.",
+        8,
+        ge=1,
+        le=100,
+    )
+
+    @property
+    def work_dsn(self) -> str:
+        """URL of the work connections, password included: for the driver, never for a log."""
+        if self.url is not None:
+            return self.url.get_secret_value()
+        query: dict[str, str] = {"sslmode": self.ssl_mode}
+        password = self.password.get_secret_value()
+        login = quote(self.user, safe="") + (":" + quote(password, safe="") if password else "")
+        if self.host.startswith("/"):
+            query |= {"host": self.host, "port": str(self.port)}
+            return f"postgresql://{login}@/{quote(self.name, safe='')}?{urlencode(query)}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"postgresql://{login}@{host}:{self.port}/{quote(self.name, safe='')}?{urlencode(query)}"
+
+    @property
+    def listen_dsn(self) -> str:
+        """URL of the LISTEN connection, password included."""
+        return self.work_dsn if self.listen_url is None else self.listen_url.get_secret_value()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name, url in (("BRIDGE_DATABASE_URL", self.url), ("BRIDGE_LISTEN_URL", self.listen_url)):
+            if url is not None and urlsplit(url.get_secret_value()).scheme not in ("postgresql", "postgres"):
+                raise ValueError(f"{name}: it must begin with postgresql://user:password@host:port/name")
+        if self.url is None and not (self.host and self.user and self.name):
+            raise ValueError(
+                "BRIDGE_DATABASE_URL: no database is named; set it, or POSTGRES_HOST, POSTGRES_USER and "
+                "POSTGRES_DB to what the bot has"
+            )
+        return self
+
+
+class ProtocolSettings(Settings):
+    """The times and numbers of docs/PROTOCOL.md; crash tests scale them down, live trading refuses that."""
+
+    recv_window_ms: int = variable(
+        "BRIDGE_RECV_WINDOW_MS",
+        "How long after signing an order may still enter the exchange.",
+        5000,
+        ge=100,
+        le=60000,
+    )
+    lease: Duration = variable(
+        "BRIDGE_LEASE",
+        "After it, a silent worker's order is `unknown` (section 7).",
+        timedelta(seconds=30),
+        gt=_ZERO,
+    )
+    engine_delay: Duration = variable(
+        "BRIDGE_ENGINE_DELAY",
+        "Longest delay inside the matching engine (section 7).",
+        timedelta(seconds=10),
+        ge=_ZERO,
+    )
+    query_lag: Duration = variable(
+        "BRIDGE_QUERY_LAG",
+        "Longest lag of the exchange's queries (section 7).",
+        timedelta(seconds=50),
+        ge=_ZERO,
+    )
+    gap_wait: Duration = variable(
+        "BRIDGE_GAP_WAIT",
+        "Wait before an absence is believed while the user stream had a gap (section 7).",
+        timedelta(minutes=5),
+        ge=_ZERO,
+    )
+    max_key_block: Duration = variable(
+        "BRIDGE_MAX_KEY_BLOCK",
+        "Longest wait of a row for an earlier unknown one of its key (section 11).",
+        timedelta(seconds=90),
+        ge=_ZERO,
+    )
+    max_order_age: Duration = variable(
+        "BRIDGE_MAX_ORDER_AGE",
+        "A row that waited longer is held for its owner's word (section 1).",
+        timedelta(minutes=15),
+        gt=_ZERO,
+    )
+    twin_window: Duration = variable(
+        "BRIDGE_TWIN_WINDOW",
+        "Equal rows closer together than this are twins; 0 = off (section 1).",
+        timedelta(seconds=5),
+        ge=_ZERO,
+    )
+    sweep_interval: Duration = variable(
+        "BRIDGE_SWEEP_INTERVAL",
+        "How often rows are looked for that no notification announced (section 1).",
+        timedelta(seconds=5),
+        gt=_ZERO,
+    )
+    send_slots: int = variable(
+        "BRIDGE_SEND_SLOTS",
+        "Orders one executor may have between claim and answer (section 2).",
+        64,
+        ge=1,
+        le=1000,
+    )
+
+    @property
+    def recv_window(self) -> timedelta:
+        """The same as `recv_window_ms`, as a duration."""
+        return timedelta(milliseconds=self.recv_window_ms)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.lease <= self.recv_window:
+            raise ValueError(
+                "BRIDGE_LEASE: it must be longer than BRIDGE_RECV_WINDOW_MS, or answers arrive too late"
+            )
+        if self.gap_wait < self.engine_delay + self.query_lag:
+            raise ValueError(
+                "BRIDGE_GAP_WAIT: it must not be shorter than BRIDGE_ENGINE_DELAY plus BRIDGE_QUERY_LAG, "
+                "because a gap in the stream makes us wait longer, not shorter"
+            )
+        return self
+
+
+class GuardSettings(Settings):
+    """What may be sent at all."""
+
+    live_trading: bool = variable(
+        "BRIDGE_LIVE_TRADING", "`on` lets accounts with real money trade.", default=False
+    )
+    bot_executor_off: Annotated[Literal["", "confirmed"], Lower] = variable(
+        "BRIDGE_BOT_EXECUTOR_OFF",
+        "`confirmed` says that the bot's own executor is off; live trading needs it, or orders double.",
+        "",
+    )
+    only_accounts: Annotated[frozenset[UUID], Items] = variable(
+        "BRIDGE_ONLY_ACCOUNTS", "Ids of the accounts served, comma-separated; empty = all.", frozenset()
+    )
+    unit: Unit = variable("BRIDGE_AMOUNT_UNIT", "What `orders.amount` counts: `quote` or `base`.", "quote")
+    unit_by_market: Annotated[dict[Market, Unit], Pairs] = variable(
+        "BRIDGE_AMOUNT_UNIT_BY_MARKET", "Exceptions by market: `futures=base`.", {}
+    )
+    unit_by_agent: Annotated[dict[str, Unit], Pairs] = variable(
+        "BRIDGE_AMOUNT_UNIT_BY_AGENT",
+        "Exceptions by `agent_id`, before those by market: `test_agent=base`.",
+        {},
+    )
+    max_order_usd: Decimal = variable(
+        "BRIDGE_MAX_ORDER_USD", "No order is larger, whoever places it.", Decimal(1000), gt=0
+    )
+    max_position_usd: Decimal = variable(
+        "BRIDGE_MAX_POSITION_USD",
+        "Cap of a position where `users.settings.max_position_size_usd` is 0 or missing.",
+        Decimal(1000),
+        gt=0,
+    )
+    max_exposure_usd: Decimal = variable(
+        "BRIDGE_MAX_EXPOSURE_USD",
+        "Cap of all positions of a user where `users.settings.max_total_exposure_usd` is 0 or missing.",
+        Decimal(5000),
+        gt=0,
+    )
+    max_orders_per_minute: int = variable(
+        "BRIDGE_MAX_ORDERS_PER_MINUTE", "Orders of one user; the rest waits.", 60, ge=1
+    )
+    limit_collar_percent: Decimal = variable(
+        "BRIDGE_LIMIT_COLLAR_PERCENT",
+        "A limit or stop price farther from the book is refused.",
+        Decimal(10),
+        gt=0,
+    )
+    market_collar_percent: Decimal = variable(
+        "BRIDGE_MARKET_COLLAR_PERCENT",
+        "A market order that would walk the book farther is refused.",
+        Decimal(2),
+        gt=0,
+    )
+    max_price_age: Duration = variable(
+        "BRIDGE_MAX_PRICE_AGE", "A price older than this is not fresh.", timedelta(seconds=5), gt=_ZERO
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.live_trading and self.bot_executor_off != "confirmed":
+            raise ValueError(
+                "BRIDGE_BOT_EXECUTOR_OFF: live trading is on, but nobody said that the bot's own executor "
+                "is off; both would send the same rows. Switch it off, then set it to confirmed"
+            )
+        return self
+
+
+class TelemetrySettings(Settings):
+    """What the processes tell about themselves."""
+
+    metrics_host: str = variable(
+        "BRIDGE_METRICS_HOST",
+        "Address of /metrics, /healthz and /readyz; `0.0.0.0` in a container.",
+        "127.0.0.1",
+    )
+    metrics_port: int = variable("BRIDGE_METRICS_PORT", "Their port; 0 = any free one.", 9464, ge=0, le=65535)
+    metrics_port_file: Path | None = variable(
+        "BRIDGE_METRICS_PORT_FILE", "Where the port is written once it is bound.", None
+    )
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Lower] = variable(
+        "BRIDGE_LOG_LEVEL", "`debug`, `info`, `warning` or `error`.", "info"
+    )
+    otlp_endpoint: str | None = variable(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "Where traces go, by OTLP over HTTP: `http://collector:4318`. Not set: nowhere.",
+        None,
+    )
+    trace_ratio: float = variable(
+        "BRIDGE_TRACE_RATIO", "Share of the orders that are traced.", 1.0, ge=0, le=1
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.otlp_endpoint is not None and urlsplit(self.otlp_endpoint).scheme not in ("http", "https"):
+            raise ValueError("OTEL_EXPORTER_OTLP_ENDPOINT: it must begin with http:// or https://")
+        return self
+
+
+_HURRY = ("engine_delay", "query_lag", "gap_wait")
+
+
+def refuse_hurried_live_trading(guards: GuardSettings, protocol: ProtocolSettings) -> None:
+    """Refuse to trade real money with the short waits of a crash test.
+
+    An absence believed too early sends an order twice (PROTOCOL 7), so with live trading on the waits may be
+    longer than the defaults, never shorter.
+
+    Raises:
+        ConfigurationError: naming each wait that is too short.
+
+    """
+    model = ProtocolSettings.model_fields
+    short = [name_of(model[name]) for name in _HURRY if getattr(protocol, name) < model[name].default]
+    if guards.live_trading and short:
+        raise ConfigurationError(
+            f"{', '.join(short)}: shorter than the default, which is for tests only; remove it, or switch "
+            "BRIDGE_LIVE_TRADING off"
+        )
+
+
+MODELS: tuple[type[Settings], ...] = (
+    DatabaseSettings,
+    EncryptionSettings,
+    GuardSettings,
+    ExchangeSettings,
+    ProtocolSettings,
+    TelemetrySettings,
+)
+
+if __name__ == "__main__":
+    sys.stdout.write(documentation(MODELS))
