@@ -1,0 +1,138 @@
+"""`bridge grants`: what the owner of the bot's tables must run, so that the bridge has the rights it uses.
+
+Printed, never run: the bridge has no right to hand these out. A role that got them owns schema `bridge` and
+nothing else; the bot's own role needs nothing from us (its INSERT fires a SECURITY DEFINER function).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from psycopg import sql
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ENUMS = (
+    "exchange_type",
+    "market_type",
+    "order_side",
+    "order_status",
+    "order_type",
+    "position_side",
+    "position_status",
+    "strategy_status",
+    "strategy_transaction_type",
+)
+
+# (what is allowed, on which columns (none: the whole table), of which table). No right to delete anything, to
+# read a user's password hash, or to change what only the bot decides (amount, price, side, ...).
+RIGHTS: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    ("SELECT", ("id", "telegram_id", "is_active", "settings"), "users"),
+    ("SELECT", (), "exchange_accounts"),
+    ("SELECT", (), "user_strategies"),
+    (
+        "UPDATE",
+        ("current_equity", "cash_reserve", "total_pnl", "total_pnl_percent", "updated_at"),
+        "user_strategies",
+    ),
+    ("SELECT", (), "circuit_breaker_states"),
+    ("SELECT", (), "orders"),
+    ("TRIGGER", (), "orders"),
+    ("INSERT", (), "orders"),
+    (
+        "UPDATE",
+        (
+            "status",
+            "exchange_order_id",
+            "filled_amount",
+            "avg_fill_price",
+            "fee",
+            "fee_currency",
+            "reasoning",
+            "filled_at",
+            "updated_at",
+        ),
+        "orders",
+    ),
+    ("SELECT", (), "positions"),
+    ("INSERT", (), "positions"),
+    (
+        "UPDATE",
+        (
+            "size",
+            "entry_price",
+            "current_price",
+            "liquidation_price",
+            "leverage",
+            "margin_mode",
+            "unrealized_pnl",
+            "unrealized_pnl_pct",
+            "realized_pnl",
+            "status",
+            "opened_at",
+            "closed_at",
+            "updated_at",
+        ),
+        "positions",
+    ),
+    ("SELECT", (), "strategy_transactions"),
+    ("INSERT", (), "strategy_transactions"),
+)
+
+
+def grants(role: str) -> Iterator[str]:
+    """Yield the statements the owner of the bot's tables runs once, before `bridge migrate`.
+
+    Args:
+        role: the role the bridge connects as; it must exist.
+
+    """
+    yield _filled("CREATE SCHEMA bridge AUTHORIZATION {role}", role)
+    yield _filled("GRANT USAGE ON SCHEMA public TO {role}", role)
+    for enum in ENUMS:
+        yield _filled("GRANT USAGE ON TYPE public.{object} TO {role}", role, enum)
+    for right, columns, table in RIGHTS:
+        yield _filled(f"GRANT {right}{_listed(columns)} ON public.{{object}} TO {{role}}", role, table)
+    # Every commit of ours is durable before it counts (PROTOCOL 3); by role, so it holds behind PgBouncer.
+    yield _filled("ALTER ROLE {role} SET synchronous_commit = on", role)
+
+
+def revocations(role: str) -> Iterator[str]:
+    """Yield the statements that take back what `grants` gave, for after `bridge uninstall`.
+
+    Args:
+        role: the role the bridge connected as.
+
+    """
+    for right, columns, table in RIGHTS:
+        yield _filled(f"REVOKE {right}{_listed(columns)} ON public.{{object}} FROM {{role}}", role, table)
+    for enum in ENUMS:
+        yield _filled("REVOKE USAGE ON TYPE public.{object} FROM {role}", role, enum)
+    yield _filled("REVOKE USAGE ON SCHEMA public FROM {role}", role)
+    yield _filled("ALTER ROLE {role} RESET synchronous_commit", role)
+
+
+def command(
+    role: Annotated[str, typer.Option(help="The role the bridge connects as.")] = "bridge",
+    revoke: Annotated[bool, typer.Option(help="Print how to take them back, after an uninstall.")] = False,
+) -> None:
+    """Print the SQL that the owner of the bot's tables must run for the bridge's role."""
+    if revoke:
+        print(f"-- Run as the owner of the bot's tables, after `bridge uninstall`; then: DROP ROLE {role};")
+    else:
+        print(
+            "-- Run once before `bridge migrate`, as a superuser, or as the owner of the bot's tables if he may"
+        )
+        print(f"-- act for the role. The role must exist: CREATE ROLE {role} LOGIN PASSWORD '...';")
+    for statement in revocations(role) if revoke else grants(role):
+        print(f"{statement};")
+
+
+def _filled(template: str, role: str, target: str = "") -> str:
+    return sql.SQL(template).format(role=sql.Identifier(role), object=sql.Identifier(target)).as_string(None)
+
+
+def _listed(columns: tuple[str, ...]) -> str:
+    return f" ({', '.join(columns)})" if columns else ""

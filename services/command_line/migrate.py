@@ -1,0 +1,26 @@
+"""`bridge migrate`: brings schema `bridge` in the bot's database to the version this program knows."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from shared.database.migrate import MigrationError, migrate
+
+DatabaseUrl = Annotated[
+    str, typer.Option(envvar="BRIDGE_DATABASE_URL", help="URL of the bot's database.", show_envvar=True)
+]
+
+
+def command(database_url: DatabaseUrl) -> None:
+    """Apply the migrations that the database does not have yet; run it again at will."""
+    try:
+        done = migrate(database_url, waiting=lambda why: typer.echo(f"waiting: {why}", err=True))
+    except MigrationError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    for migration in done:
+        typer.echo(f"applied {migration.version:04} {migration.name}")
+    if not done:
+        typer.echo("nothing to do: the schema is up to date")

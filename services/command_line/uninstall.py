@@ -1,0 +1,29 @@
+"""`bridge uninstall`: takes the bridge out of the bot's database and leaves that as it was."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from services.command_line.migrate import DatabaseUrl  # noqa: TC001 -- typer reads annotations at run time
+from shared.database.migrate import MigrationError, uninstall
+
+
+def command(
+    database_url: DatabaseUrl,
+    yes: Annotated[bool, typer.Option(help="Do not ask; the record of fills and events is lost.")] = False,
+) -> None:
+    """Drop our trigger and schema `bridge`, with everything recorded in it. Stop the services first."""
+    if not yes:
+        typer.confirm("This deletes the bridge's record of attempts, fills and events. Go on?", abort=True)
+    try:
+        removed = uninstall(database_url, waiting=lambda why: typer.echo(f"waiting: {why}", err=True))
+    except MigrationError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    if not removed:
+        typer.echo("nothing to do: the bridge is not installed in this database")
+        return
+    typer.echo("The bridge is out of this database. What `bridge grants` gave is taken back with")
+    typer.echo("what `bridge grants --revoke` prints.")
