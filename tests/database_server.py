@@ -2,7 +2,7 @@
 
 Where the server comes from: `BRIDGE_TEST_DATABASE_URL` (a superuser's URL) if set; else a container of
 `postgres:17` if a Docker engine answers and has that image; else the embedded wheel. It is started by the
-first test that needs one, shared by all workers of pytest-xdist, and stopped by the process that started them.
+first test that needs one, shared by all workers of pytest-xdist, and stopped by whoever started them.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def _started(owner: int) -> DatabaseServer:
 def _has_image() -> bool:
     """Whether a Docker engine answers and holds the image; nothing is ever pulled."""
     import docker  # type: ignore[import-untyped] # slow to import
-    from docker.errors import DockerException, ImageNotFound  # type: ignore[import-untyped]
+    from docker.errors import DockerException, ImageNotFound
 
     try:
         with contextlib.closing(docker.from_env(timeout=5)) as engine:

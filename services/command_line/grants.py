@@ -122,10 +122,9 @@ def command(
     if revoke:
         print(f"-- Run as the owner of the bot's tables, after `bridge uninstall`; then: DROP ROLE {role};")
     else:
-        print(
-            "-- Run once before `bridge migrate`, as a superuser, or as the owner of the bot's tables if he may"
-        )
-        print(f"-- act for the role. The role must exist: CREATE ROLE {role} LOGIN PASSWORD '...';")
+        print("-- Run once before `bridge migrate`, as a superuser, or as the owner of the bot's tables")
+        print("-- if it may act for the bridge's role. That role must exist:")
+        print(f"-- CREATE ROLE {role} LOGIN PASSWORD '...';")
     for statement in revocations(role) if revoke else grants(role):
         print(f"{statement};")
 
