@@ -247,11 +247,11 @@ async def _serialise(request: httpx.Request) -> bytes:
     """Return head and body as they go on the wire."""
     if request.method not in _METHODS:
         raise NotSent(Reason.BAD_REQUEST, f"Method {request.method} is not supported.")
-    if "transfer-encoding" in request.headers:
-        raise NotSent(Reason.BAD_REQUEST, "A body of unknown length is not supported; give it as bytes.")
     lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)]
     lines += [b"%b: %b" % header for header in request.headers.raw]
     head = b"\r\n".join(lines)
     if head.count(b"\n") != len(lines) - 1 or head.count(b"\r") != len(lines) - 1 or b"\0" in head:
         raise NotSent(Reason.BAD_REQUEST, "A header holds a line break; check the stored API key.")
+    if b"\r\ntransfer-encoding:" in head.lower():
+        raise NotSent(Reason.BAD_REQUEST, "A body of unknown length is not supported; give it as bytes.")
     return head + b"\r\n\r\n" + await request.aread()

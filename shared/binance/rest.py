@@ -1,0 +1,214 @@
+"""One REST request and what came of it, as a value: nothing the exchange says is an exception here.
+
+Requests go straight to an `httpx.AsyncBaseTransport`. httpx's client would add redirects, cookies, proxies
+from the environment and a log line with the whole URL, signature included; none of these may touch an order.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
+
+import httpx
+import orjson
+
+from shared.binance.clock_offset import Clock, ClockUnknownError
+from shared.binance.sign import Credentials, Value, query, signed_query
+from shared.binance.transport import NotSent, OutcomeUnknown
+
+_EXCERPT_CHARS: Final = 500
+_KEPT_HEADERS: Final = ("retry-after", "date", "content-type", "server")
+_KEPT_PREFIXES: Final = ("x-mbx-used-weight", "x-mbx-order-count")
+_SECRET_PARTS: Final = re.compile(r"(signature|X-MBX-APIKEY)([=:]\s*)[^&\s\"'<>]+", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole HTTP answer.
+
+    Attributes:
+        status: HTTP status.
+        headers: retry-after, date, content-type, server, x-mbx-used-weight*, x-mbx-order-count*; lower-case
+            names.
+        body: the parsed JSON, or None when it is not JSON (or is `null`).
+        raw_excerpt: the first 500 characters of the body as text, signatures blacked out, for people only.
+        sent_ms: local moment before the request was handed to the transport, on the clock's local scale.
+        received_ms: local moment after the last byte came.
+
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+    raw_excerpt: str
+    sent_ms: float
+    received_ms: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is 200 and the body is JSON."""
+        return self.status == 200 and self.body is not None
+
+    @property
+    def code(self) -> int | None:
+        """Binance's error code, when the body carries one."""
+        code = self.body.get("code") if isinstance(self.body, dict) else None
+        return code if isinstance(code, int) and not isinstance(code, bool) else None
+
+    @property
+    def message(self) -> str | None:
+        """Binance's error text, when the body carries one."""
+        message = self.body.get("msg") if isinstance(self.body, dict) else None
+        return message if isinstance(message, str) else None
+
+    @property
+    def retry_after_s(self) -> int | None:
+        """Seconds to stay away, when the exchange said so (429, 418)."""
+        text = self.headers.get("retry-after", "")
+        return int(text) if text.isascii() and text.isdigit() else None
+
+
+@dataclass(frozen=True, slots=True)
+class TransportFailure:
+    """No trustworthy answer.
+
+    Attributes:
+        bytes_written: False only when it is proven that no byte of the request was written.
+        reason: a label of `failures.Reason`, "clock" (not asked, the clock is unknown) or "foreign" (another
+            transport's error).
+        detail: one sentence for people, without parameters, keys or signatures.
+
+    """
+
+    bytes_written: bool
+    reason: str
+    detail: str
+
+
+Result: TypeAlias = Answer | TransportFailure
+
+
+class RestEndpoint:
+    """One base URL of the exchange, asked by one process.
+
+    Args:
+        transport: sends once; in production `BinanceTransport`. Only its own errors count as proof that
+            nothing was sent.
+        base_url: scheme and host, e.g. https://api.binance.com.
+        clock: gives the timestamps of the requests signed here.
+        recv_window_ms: recvWindow of the requests signed here.
+
+    """
+
+    def __init__(
+        self, transport: httpx.AsyncBaseTransport, base_url: str, clock: Clock, recv_window_ms: int = 5000
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self.clock = clock
+        self._transport = transport
+        self._recv_window_ms = recv_window_ms
+        self._host = httpx.URL(self.base_url).netloc.decode("ascii")
+
+    async def public(
+        self,
+        path: str,
+        params: Mapping[str, Value] | None = None,
+        extensions: Mapping[str, Any] | None = None,
+    ) -> Result:
+        """GET something that needs no key."""
+        return await self.send("GET", path, query(params or {}), extensions=extensions)
+
+    async def signed(
+        self, method: str, path: str, params: Mapping[str, Value], credentials: Credentials
+    ) -> Result:
+        """Ask something signed now, with the exchange's time as far as we know it."""
+        try:
+            timestamp = self.clock.exchange_now_ms()
+        except ClockUnknownError as error:
+            return TransportFailure(False, "clock", str(error))
+        complete = {**params, "recvWindow": self._recv_window_ms, "timestamp": timestamp}
+        return await self.send(method, path, signed_query(complete, credentials), credentials.api_key)
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        query_string: str,
+        api_key: str | None = None,
+        extensions: Mapping[str, Any] | None = None,
+    ) -> Result:
+        """Send exactly this query string once, with an empty body.
+
+        Args:
+            method: GET, POST, PUT or DELETE.
+            path: e.g. /api/v3/order.
+            query_string: encoded and, where needed, signed; goes on the wire byte by byte.
+            api_key: for the X-MBX-APIKEY header.
+            extensions: for the transport (`transport.FIRST_BYTE_BEFORE`, `transport.MAX_ANSWER_BYTES`).
+
+        Raises:
+            ValueError: the query string holds characters that httpx would change on the way.
+
+        """
+        target = f"{path}?{query_string}" if query_string else path
+        headers = {
+            "Host": self._host,
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",  # a compressed answer would have no bound once unpacked
+            "User-Agent": "order-execution-bridge",
+        }
+        if api_key is not None:
+            headers["X-MBX-APIKEY"] = api_key
+        request = httpx.Request(
+            method, self.base_url + target, headers=headers, extensions=dict(extensions or {})
+        )
+        if request.url.raw_path != target.encode("ascii", "replace"):
+            raise ValueError("The query string is not percent-encoded; build it with sign.signed_query.")
+        return await self._ask(request)
+
+    async def _ask(self, request: httpx.Request) -> Result:
+        sent_ms = self.clock.now_ms()
+        try:
+            response = await self._transport.handle_async_request(request)
+            body = await _body_of(response)
+        except NotSent as error:
+            return TransportFailure(False, error.reason, str(error))
+        except OutcomeUnknown as error:
+            return TransportFailure(True, error.reason, str(error))
+        except httpx.TransportError as error:
+            # Not our transport's word: its class name proves nothing about the bytes.
+            return TransportFailure(
+                True, "foreign", f"{type(error).__name__} of a transport that does not count bytes."
+            )
+        return _answer(response, body, sent_ms, self.clock.now_ms())
+
+
+async def _body_of(response: httpx.Response) -> bytes:
+    stream = response.stream
+    if not isinstance(stream, httpx.AsyncByteStream):
+        raise TypeError(
+            "The transport returned an answer for synchronous code; use an asynchronous transport."
+        )
+    return b"".join([part async for part in stream])
+
+
+def _answer(response: httpx.Response, body: bytes, sent_ms: float, received_ms: float) -> Answer:
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        parsed = None
+    headers = {
+        name: value
+        for name, value in response.headers.items()
+        if name in _KEPT_HEADERS or name.startswith(_KEPT_PREFIXES)
+    }
+    return Answer(
+        response.status_code, MappingProxyType(headers), parsed, _excerpt(body), sent_ms, received_ms
+    )
+
+
+def _excerpt(body: bytes) -> str:
+    """Return the beginning of a body for people; an error page may echo our own URL."""
+    text = body[: 4 * _EXCERPT_CHARS].decode("utf-8", "replace")
+    return _SECRET_PARTS.sub(r"\1\2…", text)[:_EXCERPT_CHARS]
