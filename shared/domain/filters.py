@@ -110,13 +110,12 @@ class Proposal:
     """What the exchange would be asked to do, in its own terms; the filters judge this and not the row.
 
     Args:
-        symbol: for the sentences.
         base: name of the base asset, for the sentences.
         quote: name of the quote asset, for the sentences.
         side: buy or sell.
         type: what the row asked for.
-        quantity: in base; None when only `quote_quantity` is sent and no price is known.
-        quote_quantity: in quote (`quoteOrderQty`), or None.
+        quantity: in base; of a `quoteOrderQty` order the estimate by the book, since the exchange
+            converts it too.
         price: limit price, or None.
         stop_price: trigger price, or None.
         reference: fresh price of the book, or None; stands in for the exchange's average price.
@@ -124,13 +123,11 @@ class Proposal:
 
     """
 
-    symbol: str
     base: str
     quote: str
     side: Side
     type: OrderType
-    quantity: Decimal | None
-    quote_quantity: Decimal | None = None
+    quantity: Decimal
     price: Decimal | None = None
     stop_price: Decimal | None = None
     reference: Decimal | None = None
@@ -140,8 +137,8 @@ class Proposal:
     def worth(self) -> Decimal | None:
         """Price times quantity as the exchange reckons it, in quote; None while it cannot be known."""
         price = self.price if self.price is not None else self.reference
-        if self.quantity is None or price is None:
-            return self.quote_quantity
+        if price is None:
+            return None
         with exactly():
             return price * self.quantity
 
@@ -321,8 +318,6 @@ def _check_percent_price(filters: Filters, proposal: Proposal) -> Rejected | Non
 
 
 def _check_quantity(filters: Filters, proposal: Proposal) -> Rejected | None:
-    if proposal.quantity is None:
-        return None
     rules = [(Code.FILTER_LOT_SIZE, filters.lot_size)]
     if proposal.type is OrderType.MARKET:
         rules.append((Code.FILTER_MARKET_LOT_SIZE, filters.market_lot_size))
@@ -356,6 +351,19 @@ def _check_notional(filters: Filters, proposal: Proposal) -> Rejected | None:
     )
 
 
+def too_small(filters: Filters, proposal: Proposal) -> bool:
+    """Tell whether the exchange would refuse an order for being too little, in base or in worth."""
+    quantity, rule, worth = proposal.quantity, filters.notional, proposal.worth
+    least = filters.lot_size.minimum
+    if proposal.type is OrderType.MARKET:
+        least = max(least, filters.market_lot_size.minimum)
+    if quantity <= 0 or quantity < least:
+        return True
+    if rule is None or worth is None or proposal.reduce_only:
+        return False
+    return worth < rule.minimum and (rule.minimum_for_market or proposal.price is not None)
+
+
 def _check_max_asset(filters: Filters, proposal: Proposal) -> Rejected | None:
     for asset, value in ((proposal.base, proposal.quantity), (proposal.quote, proposal.worth)):
         limit = filters.max_asset.get(asset)
@@ -365,7 +373,7 @@ def _check_max_asset(filters: Filters, proposal: Proposal) -> Rejected | None:
 
 
 def _check_holdings(filters: Filters, proposal: Proposal, holdings: Holdings) -> Rejected | None:
-    if filters.max_position is not None and proposal.side is Side.BUY and proposal.quantity is not None:
+    if filters.max_position is not None and proposal.side is Side.BUY:
         with exactly():
             could_hold = holdings.base_total + holdings.open_buys + proposal.quantity
         if could_hold > filters.max_position:
