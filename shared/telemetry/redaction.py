@@ -73,11 +73,13 @@ def _forms(secret: str) -> Iterator[str]:
     yield raw.hex()
     yield raw.hex().upper()
     for before in range(3):
-        # The characters that also hold bits of what surrounds the secret are cut off.
-        padded = b"\0" * before + raw
-        cut = slice(-(-before * 8 // 6), len(padded) * 8 // 6)
-        yield base64.b64encode(padded).decode()[cut]
-        yield base64.urlsafe_b64encode(padded).decode()[cut]
+        # Characters that also hold bits of what stands before the secret are cut off; so are, in a second
+        # form, those that depend on what stands after it.
+        shifted = b"\0" * before + raw
+        first, last = -(-before * 8 // 6), len(shifted) * 8 // 6
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            yield encode(shifted).decode()[first:]
+            yield encode(shifted).decode()[first:last]
 
 
 def _clean_named(text: str) -> str:
