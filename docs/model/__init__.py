@@ -1,0 +1,1 @@
+"""An explicit-state model checker of the send protocol (PROTOCOL 13): every interleaving, every fault, in ticks."""

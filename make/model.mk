@@ -1,0 +1,4 @@
+.PHONY: model
+
+model: $(READY)
+	@$(BIN)/python -m docs.model
