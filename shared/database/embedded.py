@@ -148,10 +148,20 @@ class EmbeddedServer:
             return
         os.kill(pid, signal.SIGKILL)
         deadline = time.monotonic() + START_SECONDS
-        while (is_alive(pid) or self._has_backends()) and time.monotonic() < deadline:
+        while is_alive(pid) and time.monotonic() < deadline:
             time.sleep(0.005)
-        # Where the system collects dead processes late, the next start would take its number for alive.
-        (self.data / "postmaster.pid").unlink(missing_ok=True)
+        self._clear_after_crash()
+
+    def _clear_after_crash(self) -> None:
+        """Remove what a killed postmaster could not: its lock file and its System V segment of 56 bytes."""
+        deadline = time.monotonic() + START_SECONDS
+        while self._has_backends() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        lines = (self.data / "postmaster.pid").read_text().splitlines()
+        # Where the system collects dead processes late, the next start would take the number for alive.
+        (self.data / "postmaster.pid").unlink()
+        with contextlib.suppress(FileNotFoundError, IndexError):  # no ipcrm on this machine, or no such line
+            _run(["ipcrm", "-m", lines[6].split()[1]], self.account, self.folder)
 
     def _has_backends(self) -> bool:
         """Whether any process works in our data directory (every PostgreSQL process does); needs /proc."""
@@ -225,6 +235,8 @@ class EmbeddedServer:
                 if time.monotonic() > deadline:
                     os.kill(pid, signal.SIGKILL)
                 time.sleep(0.005)
+        if (self.data / "postmaster.pid").exists():
+            self._clear_after_crash()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def run(self, program: str, *arguments: str) -> str:
@@ -299,6 +311,7 @@ def create(
                 "port": str(server.port),
                 "listen_addresses": "127.0.0.1",
                 "unix_socket_directories": "",
+                "dynamic_shared_memory_type": "mmap",  # in our folder: a crash leaves nothing in /dev/shm
                 "fsync": "on" if fsync else "off",
                 "max_connections": "200",
                 **(settings or {}),
