@@ -3,12 +3,16 @@
 import asyncio
 import socket
 import ssl
+from collections.abc import Sequence
+from typing import TypeAlias
 
 from shared.binance.failures import NotSent, Reason
 from shared.binance.tls_session import TlsSession
 
 _READ_SIZE = 16 * 1024
 _MAX_ADDRESSES = 4
+
+Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
 
 
 async def dial(
@@ -43,9 +47,8 @@ async def dial(
 
 
 async def _connect(host: str, port: int, budget_s: float) -> socket.socket:
-    loop = asyncio.get_running_loop()
     try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = await resolve(host, port)
     except (OSError, UnicodeError) as error:
         raise NotSent(Reason.DNS, f"The name {host} could not be resolved ({error}); check DNS.") from error
     addresses = found[:_MAX_ADDRESSES]
@@ -62,11 +65,16 @@ async def _connect(host: str, port: int, budget_s: float) -> socket.socket:
     ) from last
 
 
+async def resolve(host: str, port: int) -> Sequence[tuple[int, int, int, str, Address]]:
+    """Ask the system's resolver."""
+    return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+
+
 async def _connect_to(
     family: int,
     kind: int,
     protocol: int,
-    address: tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes],
+    address: Address,
 ) -> socket.socket:
     sock = socket.socket(family, kind, protocol)
     connected = False

@@ -32,34 +32,31 @@ class Reason(StrEnum):
     CLOSED_HERE = "closed_here"  # our own side closed the transport
 
 
-class NotSent(httpx.ConnectError):
-    """No byte of the request was accepted by our socket: the exchange cannot have acted on it.
+class NoAnswer(httpx.TransportError):
+    """The root of both: no answer that can be trusted.
 
     Attributes:
         reason: the cause as a label.
-        bytes_written: always 0.
-
-    """
-
-    def __init__(self, reason: Reason, sentence: str) -> None:
-        super().__init__(f"{sentence} Nothing was sent.")
-        self.reason = reason
-        self.bytes_written = 0
-
-
-class OutcomeUnknown(httpx.ReadError):
-    """At least one byte of the request left and no trustworthy answer came: ask the exchange.
-
-    Attributes:
-        reason: the cause as a label.
-        bytes_written: bytes of the request (of its TLS records on https) that our socket accepted, at least
-            1.
+        bytes_written: bytes of the request (of its TLS records on https) that our socket accepted.
 
     """
 
     def __init__(self, reason: Reason, sentence: str, bytes_written: int) -> None:
-        super().__init__(
-            f"{sentence} {bytes_written} bytes of the request had been written; ask the exchange about it."
-        )
+        super().__init__(sentence)
         self.reason = reason
         self.bytes_written = bytes_written
+
+
+class NotSent(NoAnswer, httpx.ConnectError):
+    """No byte of the request was accepted by our socket: the exchange cannot have acted on it."""
+
+    def __init__(self, reason: Reason, sentence: str) -> None:
+        super().__init__(reason, f"{sentence} Nothing was sent.", 0)
+
+
+class OutcomeUnknown(NoAnswer, httpx.ReadError):
+    """At least one byte of the request left and no trustworthy answer came: ask the exchange."""
+
+    def __init__(self, reason: Reason, sentence: str, bytes_written: int) -> None:
+        ask = f"{bytes_written} bytes of the request had been written; ask the exchange about it."
+        super().__init__(reason, f"{sentence} {ask}", bytes_written)

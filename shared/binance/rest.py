@@ -14,8 +14,8 @@ import httpx
 import orjson
 
 from shared.binance.clock_offset import Clock, ClockUnknownError
+from shared.binance.failures import NoAnswer
 from shared.binance.sign import Credentials, Value, query, signed_query
-from shared.binance.transport import NotSent, OutcomeUnknown
 
 _EXCERPT_CHARS: Final = 500
 _KEPT_HEADERS: Final = ("retry-after", "date", "content-type", "server")
@@ -172,10 +172,8 @@ class RestEndpoint:
         try:
             response = await self._transport.handle_async_request(request)
             body = await _body_of(response)
-        except NotSent as error:
-            return TransportFailure(False, error.reason, str(error))
-        except OutcomeUnknown as error:
-            return TransportFailure(True, error.reason, str(error))
+        except NoAnswer as error:
+            return TransportFailure(error.bytes_written > 0, error.reason, str(error))
         except httpx.TransportError as error:
             # Not our transport's word: its class name proves nothing about the bytes.
             return TransportFailure(

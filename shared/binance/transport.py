@@ -24,9 +24,17 @@ import httpx
 
 from shared.binance.connection import Connection
 from shared.binance.dial import dial
-from shared.binance.failures import NotSent, OutcomeUnknown, Reason
+from shared.binance.failures import NoAnswer, NotSent, OutcomeUnknown, Reason
 
-__all__ = ["FIRST_BYTE_BEFORE", "MAX_ANSWER_BYTES", "BinanceTransport", "NotSent", "OutcomeUnknown", "Reason"]
+__all__ = [
+    "FIRST_BYTE_BEFORE",
+    "MAX_ANSWER_BYTES",
+    "BinanceTransport",
+    "NoAnswer",
+    "NotSent",
+    "OutcomeUnknown",
+    "Reason",
+]
 
 FIRST_BYTE_BEFORE: Final = "first_byte_before"
 """Request extension: a `time.monotonic()` value after which the first byte must not leave (PROTOCOL 4)."""
