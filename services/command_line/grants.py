@@ -82,6 +82,10 @@ RIGHTS: tuple[tuple[str, tuple[str, ...], str], ...] = (
 )
 
 
+# Only for this database: the role may be used elsewhere too.
+_SETTING = "DO $$ BEGIN EXECUTE format('ALTER ROLE %I IN DATABASE %I %s', {role_text}, current_database(), {text}); END $$"
+
+
 def grants(role: str) -> Iterator[str]:
     """Yield the statements the owner of the bot's tables runs once, before `bridge migrate`.
 
@@ -96,7 +100,7 @@ def grants(role: str) -> Iterator[str]:
     for right, columns, table in RIGHTS:
         yield _filled(f"GRANT {right}{_listed(columns)} ON public.{{object}} TO {{role}}", role, table)
     # Every commit of ours is durable before it counts (PROTOCOL 3); by role, so it holds behind PgBouncer.
-    yield _filled("ALTER ROLE {role} SET synchronous_commit = on", role)
+    yield _filled(_SETTING, role, "SET synchronous_commit = on")
 
 
 def revocations(role: str) -> Iterator[str]:
@@ -111,7 +115,7 @@ def revocations(role: str) -> Iterator[str]:
     for enum in ENUMS:
         yield _filled("REVOKE USAGE ON TYPE public.{object} FROM {role}", role, enum)
     yield _filled("REVOKE USAGE ON SCHEMA public FROM {role}", role)
-    yield _filled("ALTER ROLE {role} RESET synchronous_commit", role)
+    yield _filled(_SETTING, role, "RESET synchronous_commit")
 
 
 def command(
@@ -129,8 +133,11 @@ def command(
         print(f"{statement};")
 
 
-def _filled(template: str, role: str, target: str = "") -> str:
-    return sql.SQL(template).format(role=sql.Identifier(role), object=sql.Identifier(target)).as_string(None)
+def _filled(template: LiteralString, role: str, target: str = "") -> str:
+    words = sql.SQL(template).format(
+        role=sql.Identifier(role), role_text=role, object=sql.Identifier(target), text=target
+    )
+    return words.as_string(None)
 
 
 def _listed(columns: tuple[str, ...]) -> str:
