@@ -28,7 +28,7 @@ _NO_PRICES: Mapping[tuple[str, str], Decimal] = MappingProxyType({})
 FillKey = tuple["UUID", Market, int, str, str, int]
 
 
-class UnreadablePayload(ValueError):
+class UnreadablePayloadError(ValueError):
     """A payload of the exchange lacks a field we cannot do without, or it is of another form."""
 
 
@@ -161,7 +161,7 @@ def from_event(event: Mapping[str, Any], origin: FillOrigin) -> Fill | None:
     """Read the fill of a spot `executionReport`; None when the event is no trade.
 
     Raises:
-        UnreadablePayload: it is a trade and something is missing.
+        UnreadablePayloadError: it is a trade and something is missing.
 
     """
     if event.get("e") != "executionReport" or event.get("x") != "TRADE":
@@ -175,7 +175,7 @@ def from_answer(answer: Mapping[str, Any], origin: FillOrigin) -> tuple[Fill, ..
     """Read the fills of an order's answer (`newOrderRespType=FULL`); an answer without any has none.
 
     Raises:
-        UnreadablePayload: something is missing.
+        UnreadablePayloadError: something is missing.
 
     """
     rows = answer.get("fills") or ()
@@ -195,12 +195,12 @@ def from_trade(trade: Mapping[str, Any], origin: FillOrigin) -> Fill:
     """Read a fill from one element of `myTrades`.
 
     Raises:
-        UnreadablePayload: something is missing.
+        UnreadablePayloadError: something is missing.
 
     """
     buyer = trade.get("isBuyer")
     if not isinstance(buyer, bool):
-        raise UnreadablePayload("a trade does not say whether we were the buyer")
+        raise UnreadablePayloadError("a trade does not say whether we were the buyer")
     head = _Head(
         trade,
         "symbol",
@@ -233,7 +233,7 @@ def _fill(row: Mapping[str, Any], names: _Names, head: _Head, origin: FillOrigin
     commission = _decimal(row, names.commission) if row.get(names.commission) is not None else ZERO
     asset = str(row.get(names.commission_asset) or "") if commission else ""
     if commission and not asset:
-        raise UnreadablePayload("a commission has no asset")
+        raise UnreadablePayloadError("a commission has no asset")
     return Fill(
         account_id=origin.account_id,
         market=origin.market,
@@ -263,14 +263,14 @@ def moment_of(milliseconds: int) -> datetime:
 def _text(row: Mapping[str, Any], key: str) -> str:
     value = row.get(key)
     if not isinstance(value, str) or not value:
-        raise UnreadablePayload(f"field {key} is missing")
+        raise UnreadablePayloadError(f"field {key} is missing")
     return value
 
 
 def _whole(row: Mapping[str, Any], key: str) -> int:
     value = row.get(key)
     if not isinstance(value, int) or isinstance(value, bool):
-        raise UnreadablePayload(f"field {key} is no whole number")
+        raise UnreadablePayloadError(f"field {key} is no whole number")
     return value
 
 
@@ -278,11 +278,11 @@ def _decimal(row: Mapping[str, Any], key: str) -> Decimal:
     try:
         return parse_decimal(row.get(key))
     except ValueError as error:
-        raise UnreadablePayload(f"field {key}: {error}") from None
+        raise UnreadablePayloadError(f"field {key}: {error}") from None
 
 
 def _side(value: Any) -> Side:
     try:
         return Side(str(value).lower())
     except ValueError:
-        raise UnreadablePayload("the side is neither BUY nor SELL") from None
+        raise UnreadablePayloadError("the side is neither BUY nor SELL") from None

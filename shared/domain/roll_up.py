@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared.domain.fees import order_fee
-from shared.domain.fill import UnreadablePayload, moment_of
+from shared.domain.fill import UnreadablePayloadError, moment_of
 from shared.domain.money import COLUMN_STEP, ZERO, exactly, parse_decimal, to_column
 from shared.domain.order import OrderStatus
 
@@ -81,7 +81,7 @@ def report_from_event(event: Mapping[str, Any]) -> OrderReport:
     """Read the cumulative part of a spot `executionReport`.
 
     Raises:
-        UnreadablePayload: a field is missing or the status is unknown.
+        UnreadablePayloadError: a field is missing or the status is unknown.
 
     """
     reasons = [event.get(key) for key in ("eR", "r") if event.get(key) not in (None, "", "NONE")]
@@ -92,7 +92,7 @@ def report_from_order(order: Mapping[str, Any]) -> OrderReport:
     """Read an order as a query or a RESULT or FULL answer shows it.
 
     Raises:
-        UnreadablePayload: a field is missing or the status is unknown.
+        UnreadablePayloadError: a field is missing or the status is unknown.
 
     """
     time = "updateTime" if "updateTime" in order else "transactTime"
@@ -106,9 +106,9 @@ def _report(
 ) -> OrderReport:
     order, symbol, status, executed, executed_quote, time = (row.get(name) for name in names)
     if not isinstance(order, int) or not isinstance(time, int) or not isinstance(symbol, str):
-        raise UnreadablePayload("an order report lacks its order id, its symbol or its time")
+        raise UnreadablePayloadError("an order report lacks its order id, its symbol or its time")
     if status not in _LIVE and status not in _ENDS:
-        raise UnreadablePayload(f"unknown order status {str(status)[:40]!r}")
+        raise UnreadablePayloadError(f"unknown order status {str(status)[:40]!r}")
     try:
         quote = parse_decimal(executed_quote)
         return OrderReport(
@@ -122,7 +122,7 @@ def _report(
             reason=str(next((reason for reason in reasons if reason), "")),
         )
     except ValueError as error:
-        raise UnreadablePayload(f"an order report has no readable quantity: {error}") from None
+        raise UnreadablePayloadError(f"an order report has no readable quantity: {error}") from None
 
 
 def advance(progress: OrderProgress, report: OrderReport) -> OrderProgress:

@@ -328,7 +328,8 @@ def test_account_limits_are_checked_when_they_are_known() -> None:
     capped = replace(
         BTC, filters=replace(BTC.filters, max_position=D(1), max_orders=(("MAX_NUM_ORDERS", 2),))
     )
-    assert sized(size(row(), capped, BOOK, holdings=Holdings(base_total=D("0.9"), open_orders=1)))
+    fits = size(row(), capped, BOOK, holdings=Holdings(base_total=D("0.9"), open_orders=1))
+    assert sized(fits).quantity == D("0.005")
     rejected(size(row(), capped, BOOK, holdings=Holdings(base_total=D("0.999"))), Code.FILTER_MAX_POSITION)
     rejected(size(row(), capped, BOOK, holdings=Holdings(open_orders=2)), Code.FILTER_MAX_NUM_ORDERS)
 
