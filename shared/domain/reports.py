@@ -1,0 +1,158 @@
+"""PROTOCOL 6: read what the exchange says about one of our orders, from an answer, a query or the stream.
+
+The same order looks different in three places (Spot docs: "New order", "Query order", "Payload: Order
+Update"); here each becomes an `OrderReport`. An order whose client id is not in our form is none of ours and
+gives None.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from shared.domain.attempt import parse_client_order_id
+from shared.domain.fill import UnreadablePayloadError, from_answer, from_event, from_trade, moment_of
+from shared.domain.money import ZERO, parse_decimal
+from shared.domain.settlement import OrderReport
+from shared.domain.states import ExchangeStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from shared.domain.fill import FillOrigin
+
+
+class _Names(NamedTuple):
+    """Where one source keeps the parts of a report."""
+
+    symbol: str
+    order: str
+    status: str
+    executed: str
+    executed_quote: str
+    times: tuple[str, ...]
+
+
+_ANSWER = _Names("symbol", "orderId", "status", "executedQty", "cummulativeQuoteQty", ("transactTime",))
+_QUERY = _ANSWER._replace(times=("updateTime", "time"))
+_EVENT = _Names("s", "i", "X", "z", "Z", ("T", "E"))
+
+
+def report_of_answer(answer: Mapping[str, Any], origin: FillOrigin) -> OrderReport | None:
+    """Read the answer to the POST of an order (ACK, RESULT or FULL), or to its DELETE.
+
+    An ACK tells that the order was accepted and nothing more, so it counts as NEW.
+
+    Args:
+        answer: the JSON object.
+        origin: account, market, epoch, assets and prices; its order is read from the client order id.
+
+    Raises:
+        UnreadablePayloadError: a field is missing or the status is unknown.
+
+    """
+    # The answer to a cancel has the cancel's own id in clientOrderId (Spot docs, "Cancel order").
+    client_order_id = str(answer.get("origClientOrderId") or answer.get("clientOrderId") or "")
+    if "status" not in answer:
+        answer = {**answer, "status": "NEW", "executedQty": "0", "cummulativeQuoteQty": "0"}
+    report = _report(answer, _ANSWER, client_order_id, origin, "answer")
+    return report and replace(report, fills=from_answer(answer, _owned(origin, report)))
+
+
+def report_of_query(order: Mapping[str, Any], origin: FillOrigin) -> OrderReport | None:
+    """Read one order of GET order, openOrders or allOrders; it has no fills (see `with_trades`).
+
+    Args:
+        order: one JSON object of the answer.
+        origin: see `report_of_answer`.
+
+    Raises:
+        UnreadablePayloadError: a field is missing or the status is unknown.
+
+    """
+    return _report(order, _QUERY, str(order.get("clientOrderId") or ""), origin, "query")
+
+
+def report_of_event(event: Mapping[str, Any], origin: FillOrigin) -> OrderReport | None:
+    """Read an `executionReport` of the user stream, with its fill when it is a trade.
+
+    Args:
+        event: what is inside the frame's `event`.
+        origin: see `report_of_answer`.
+
+    Raises:
+        UnreadablePayloadError: a field is missing or the status is unknown.
+
+    """
+    report = _report(event, _EVENT, client_order_id_of_event(event), origin, "stream")
+    if report is None:
+        return None
+    fill = from_event(event, _owned(origin, report))
+    return replace(report, fills=(fill,)) if fill is not None else report
+
+
+def client_order_id_of_event(event: Mapping[str, Any]) -> str:
+    """Return the order's own client id.
+
+    `c` is the id of the request that caused the event, so on a cancel it is the cancel's and the order's own
+    stands in `C`; on all other events `C` is empty (Spot docs, "Payload: Order Update").
+    """
+    return str(event.get("C") or event.get("c") or "")
+
+
+def with_trades(report: OrderReport, trades: Iterable[Mapping[str, Any]], origin: FillOrigin) -> OrderReport:
+    """Add to a queried order the fills that `myTrades` lists for it.
+
+    Args:
+        report: of the same order, asked for before the trades were.
+        trades: the answer of `myTrades?orderId=`; those of other orders are left out.
+        origin: see `report_of_answer`.
+
+    Raises:
+        UnreadablePayloadError: a trade lacks a field.
+
+    """
+    owned = _owned(origin, report)
+    fills = [from_trade(trade, owned) for trade in trades]
+    return replace(
+        report, fills=tuple(fill for fill in fills if fill.exchange_order_id == report.exchange_order_id)
+    )
+
+
+def _report(
+    row: Mapping[str, Any], names: _Names, client_order_id: str, origin: FillOrigin, source: str
+) -> OrderReport | None:
+    ours = parse_client_order_id(client_order_id)
+    if ours is None:
+        return None
+    symbol, order = row.get(names.symbol), row.get(names.order)
+    time = next((row[name] for name in names.times if isinstance(row.get(name), int)), None)
+    if not isinstance(symbol, str) or not isinstance(order, int) or time is None:
+        raise UnreadablePayloadError("a report about an order lacks its symbol, its order id or its time")
+    try:
+        status = ExchangeStatus(str(row.get(names.status)))
+        executed = parse_decimal(row.get(names.executed))
+        executed_quote = parse_decimal(row.get(names.executed_quote))
+    except ValueError as error:
+        raise UnreadablePayloadError(
+            f"a report about order {order} of {symbol} is unreadable: {error}"
+        ) from None
+    return OrderReport(
+        order_id=ours[0],
+        number=ours[1],
+        account_id=origin.account_id,
+        market=origin.market,
+        symbol=symbol,
+        client_order_id=client_order_id,
+        exchange_order_id=str(order),
+        status=status,
+        executed=executed,
+        # Negative for very old orders: "not available" (Spot docs, "Query order").
+        executed_quote=max(executed_quote, ZERO),
+        occurred_at=moment_of(time),
+        source=source,
+    )
+
+
+def _owned(origin: FillOrigin, report: OrderReport) -> FillOrigin:
+    return replace(origin, order_id=report.order_id, client_order_id=report.client_order_id)
