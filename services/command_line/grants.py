@@ -83,7 +83,9 @@ RIGHTS: tuple[tuple[str, tuple[str, ...], str], ...] = (
 
 
 # Only for this database: the role may be used elsewhere too.
-_SETTING = "DO $$ BEGIN EXECUTE format('ALTER ROLE %I IN DATABASE %I %s', {role_text}, current_database(), {text}); END $$"
+_SETTING = """DO $$ BEGIN
+    EXECUTE format('ALTER ROLE %I IN DATABASE %I %s', {role_text}, current_database(), {text});
+END $$"""
 
 
 def grants(role: str) -> Iterator[str]:
@@ -133,7 +135,7 @@ def command(
         print(f"{statement};")
 
 
-def _filled(template: LiteralString, role: str, target: str = "") -> str:
+def _filled(template: str, role: str, target: str = "") -> str:
     words = sql.SQL(template).format(
         role=sql.Identifier(role), role_text=role, object=sql.Identifier(target), text=target
     )
