@@ -1,0 +1,108 @@
+"""The truth: every accepted order with its life, every event, every request."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from services.local_exchange import answers
+
+if TYPE_CHECKING:
+    from services.local_exchange.accounts import Account
+    from services.local_exchange.market import Market
+    from services.local_exchange.orders import Order
+
+REQUESTS_KEPT = 200_000
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """One request. Parameters without signature; `result` is the HTTP status and code, or what became of it."""
+
+    arrived_ns: int
+    api: str
+    method: str
+    path: str
+    account: str
+    params: dict[str, str]
+    result: str = "pending"
+    answered_ns: int = 0
+
+    def shown(self) -> dict[str, Any]:
+        """The record as the admin API shows it."""
+        params = {k: v for k, v in self.params.items() if k not in {"signature", "apiKey"}}
+        return {
+            "arrived_ns": self.arrived_ns,
+            "answered_ns": self.answered_ns,
+            "api": self.api,
+            "method": self.method,
+            "path": self.path,
+            "account": self.account,
+            "client_order_id": client_order_id(self.params),
+            "params": params,
+            "result": self.result,
+        }
+
+
+def client_order_id(params: dict[str, str]) -> str:
+    """The client order id a request is about."""
+    return params.get("origClientOrderId") or params.get("newClientOrderId") or ""
+
+
+class Ledger:
+    """Everything that happened, for tests to compare with."""
+
+    def __init__(self) -> None:
+        self.events: dict[str, list[tuple[tuple[str, int] | None, bytes]]] = {}
+        self.requests: deque[RequestRecord] = deque(maxlen=REQUESTS_KEPT)
+        self.events_emitted = 0
+
+    def remember_event(self, account: Account, order: Order | None, payload: bytes) -> None:
+        """Keep an event as emitted, before any event fault."""
+        key = None if order is None else (order.symbol, order.id)
+        self.events.setdefault(account.name, []).append((key, payload))
+        self.events_emitted += 1
+
+    def forget(self) -> None:
+        """Forget all events and requests (a wipe)."""
+        self.events.clear()
+        self.requests.clear()
+
+    def shown(
+        self, markets: dict[str, Market], account: str | None, prefix: str, symbol: str | None
+    ) -> dict[str, Any]:
+        """Orders with their trades and events, filtered."""
+        by_order: dict[tuple[str, str, int], list[Any]] = {}
+        others: list[dict[str, Any]] = []
+        for name, events in self.events.items():
+            if account is not None and name != account:
+                continue
+            for key, payload in events:
+                if key is None:
+                    others.append({"account": name, "event": orjson.loads(payload)})
+                else:
+                    by_order.setdefault((name, *key), []).append(orjson.loads(payload))
+        orders = []
+        for market in markets.values():
+            if symbol is not None and market.symbol.name != symbol:
+                continue
+            for order in market.orders.values():
+                if account is not None and order.account.name != account:
+                    continue
+                if not order.client_order_id.startswith(prefix):
+                    continue
+                events = by_order.get((order.account.name, order.symbol, order.id), [])
+                orders.append(_entry(order, events))
+        return {"orders": orders, "account_events": others}
+
+
+def _entry(order: Order, events: list[Any]) -> dict[str, Any]:
+    return {
+        "account": order.account.name,
+        "order": answers.queried(order),
+        "trades": [answers.trade(trade) for trade in order.trades],
+        "events": events,
+    }

@@ -1,0 +1,135 @@
+"""Trading calls: place and cancel, on their way from the API to the matching engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from services.local_exchange import answers
+from services.local_exchange.calls import Call, Steps
+from services.local_exchange.errors import ExchangeError
+from services.local_exchange.faults import NO_PLAN, Action
+from services.local_exchange.filters import check_filters
+from services.local_exchange.parameters import client_id, integer, order_request, symbol_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from services.local_exchange.orders import Order, OrderRequest
+
+UNKNOWN_ORDER = "Unknown order sent."
+RESTRICTIONS = {"ONLY_NEW": "NEW", "ONLY_PARTIALLY_FILLED": "PARTIALLY_FILLED"}
+TIMEOUT = "Timeout waiting for response from backend server. Send status unknown; execution status unknown."
+
+
+def place(call: Call) -> Steps:
+    """`POST /api/v3/order`."""
+    exchange = call.exchange
+    request = validated(call)
+    account = call.holder
+    exchange.limits.check_orders(account.name, exchange.clock.now_ms())
+    call.counts_orders = True
+
+    def execute() -> dict[str, Any]:
+        order = exchange.engine.place(account, request, exchange.clock.now_ms())
+        return answers.placed(order, request.response)
+
+    return (yield from to_engine(call, execute))
+
+
+def validated(call: Call) -> OrderRequest:
+    """The order of a call, after parameters and filters were checked (nothing has reached the engine yet)."""
+    exchange = call.exchange
+    symbol = symbol_of(call.params, exchange.markets)
+    request = order_request(call.params, symbol)
+    market = exchange.markets[symbol]
+    check_filters(request, market.symbol, call.holder, market.path.price)
+    return request
+
+
+def cancel(call: Call) -> Steps:
+    """`DELETE /api/v3/order`."""
+    exchange = call.exchange
+    params = call.params
+    symbol = symbol_of(params, exchange.markets)
+    order_id = integer(params, "orderId")
+    original = client_id(params, "origClientOrderId")
+    if order_id is None and not original:
+        raise ExchangeError(
+            -1102, "Param 'origClientOrderId' or 'orderId' must be sent, but both were empty/null!"
+        )
+    restriction = params.get("cancelRestrictions")
+    if restriction is not None and restriction not in RESTRICTIONS:
+        raise ExchangeError(-1145, "Invalid cancelRestrictions")
+    cancel_id = client_id(params, "newClientOrderId")
+
+    def execute() -> dict[str, Any]:
+        order = open_order(call, symbol, order_id, original)
+        if restriction is not None and order.status != RESTRICTIONS[restriction]:
+            raise ExchangeError(-2011, "Order was not canceled due to cancel restrictions.")
+        named = cancel_id or exchange.engine.invent_id()
+        exchange.engine.cancel(order, named, exchange.clock.now_ms())
+        return answers.cancelled(order, named)
+
+    return (yield from to_engine(call, execute))
+
+
+def open_order(call: Call, symbol: str, order_id: int | None, client_order_id: str) -> Order:
+    """The open order a cancel means.
+
+    Raises:
+        ExchangeError: -2011 where there is none, or where order id and client order id belong to different orders.
+
+    """
+    account = call.holder
+    if order_id is None:
+        order = account.open_client_ids.get((symbol, client_order_id))
+    else:
+        order = account.open_orders.get((symbol, order_id))
+        if order is not None and client_order_id and order.client_order_id != client_order_id:
+            raise ExchangeError(-2011, UNKNOWN_ORDER)
+    if order is None:
+        raise ExchangeError(-2011, UNKNOWN_ORDER)
+    return order
+
+
+def to_engine(call: Call, execute: Callable[[], Any]) -> Steps:
+    """Carry a call to the engine through the second and the third check of its recvWindow.
+
+    Binance changelog 2025-05-22 (just before forwarding; a failure charges the unfilled order count) and 2025-08-12
+    (after the message broker, just before the engine). Whatever takes longer than the engine timeout is answered
+    with -1007 and executes all the same.
+    """
+    exchange, plan = call.exchange, call.plan
+    engine_seconds = exchange.settings.engine_delay_ms / 1000
+    if plan is not NO_PLAN:
+        engine_seconds += plan.seconds(Action.DELAY_ENGINE)
+        if Action.DELAY_FORWARD in plan.rules:
+            yield plan.seconds(Action.DELAY_FORWARD)
+            _second_check(call)
+        if Action.HOLD in plan.rules:
+            yield plan.seconds(Action.HOLD)
+            call.check_window()
+    if engine_seconds:
+        patience = exchange.settings.engine_timeout_ms / 1000
+        if engine_seconds > patience:
+            exchange.later(engine_seconds, lambda: _execute_unheard(execute))
+            yield patience
+            raise ExchangeError(-1007, TIMEOUT, 504)
+        yield engine_seconds
+    return execute()
+
+
+def _second_check(call: Call) -> None:
+    try:
+        call.check_window()
+    except ExchangeError:
+        if call.counts_orders:
+            call.exchange.limits.count_order(call.holder.name, call.exchange.clock.now_ms())
+        raise
+
+
+def _execute_unheard(execute: Callable[[], Any]) -> None:
+    try:
+        execute()
+    except ExchangeError:
+        return  # nobody is waiting for this answer any more: the caller got -1007
