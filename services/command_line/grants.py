@@ -82,6 +82,10 @@ RIGHTS: tuple[tuple[str, tuple[str, ...], str], ...] = (
 )
 
 
+# By role and not by connection, so that they hold behind PgBouncer in transaction mode too: every commit of ours
+# is durable before it counts (PROTOCOL 3), and a row the bot holds open stalls us no longer than this.
+SETTINGS = {"synchronous_commit": "on", "lock_timeout": "'2s'"}
+
 # Only for this database: the role may be used elsewhere too.
 _SETTING = """DO $$ BEGIN
     EXECUTE format('ALTER ROLE %I IN DATABASE %I %s', {role_text}, current_database(), {text});
@@ -101,8 +105,8 @@ def grants(role: str) -> Iterator[str]:
         yield _filled("GRANT USAGE ON TYPE public.{object} TO {role}", role, enum)
     for right, columns, table in RIGHTS:
         yield _filled(f"GRANT {right}{_listed(columns)} ON public.{{object}} TO {{role}}", role, table)
-    # Every commit of ours is durable before it counts (PROTOCOL 3); by role, so it holds behind PgBouncer.
-    yield _filled(_SETTING, role, "SET synchronous_commit = on")
+    for name, value in SETTINGS.items():
+        yield _filled(_SETTING, role, f"SET {name} = {value}")
 
 
 def revocations(role: str) -> Iterator[str]:
@@ -117,7 +121,8 @@ def revocations(role: str) -> Iterator[str]:
     for enum in ENUMS:
         yield _filled("REVOKE USAGE ON TYPE public.{object} FROM {role}", role, enum)
     yield _filled("REVOKE USAGE ON SCHEMA public FROM {role}", role)
-    yield _filled(_SETTING, role, "RESET synchronous_commit")
+    for name in SETTINGS:
+        yield _filled(_SETTING, role, f"RESET {name}")
 
 
 def command(

@@ -188,7 +188,7 @@ def _connect(database_url: str) -> Connection:
 def _apply_next(connection: Connection, wanted: Sequence[Migration]) -> Migration | None:
     """Apply the first migration the database lacks, in one transaction; `None` when it lacks none."""
     with connection.transaction():
-        connection.execute(_ADVISORY_LOCK)  # waits for another runner as long as that one needs
+        _take_turn(connection)
         present = _recorded(connection)
         _check(present, wanted)
         if len(present) == len(wanted):
@@ -209,6 +209,12 @@ def _apply_next(connection: Connection, wanted: Sequence[Migration]) -> Migratio
                 "the owner of the bot's tables run what `bridge grants` prints, then try again."
             ) from error
         return migration
+
+
+def _take_turn(connection: Connection) -> None:
+    """Wait for another runner as long as that one needs, whatever the role's own lock_timeout is."""
+    connection.execute("SET LOCAL lock_timeout = 0")
+    connection.execute(_ADVISORY_LOCK)
 
 
 def _limit_transaction(connection: Connection) -> None:
@@ -279,7 +285,7 @@ ORDER BY 1
 
 def _drop(connection: Connection) -> bool:
     with connection.transaction():
-        connection.execute(_ADVISORY_LOCK)
+        _take_turn(connection)
         if connection.execute("SELECT to_regnamespace('bridge')").fetchone() == (None,):
             return False
         foreign = connection.execute(_FOREIGN_DEPENDENTS).fetchall()
