@@ -43,7 +43,7 @@ class Account:
     open_client_ids: dict[tuple[str, str], Order] = field(default_factory=dict)
 
     def balance(self, asset: str) -> Balance:
-        """The balance of an asset, zero if the account never had any."""
+        """Return the balance of an asset, zero if the account never had any."""
         found = self.balances.get(asset)
         if found is None:
             found = self.balances[asset] = Balance()
@@ -80,8 +80,8 @@ class Accounts:
         """Open an account from its description in an accounts file or an admin request.
 
         Args:
-            description: `name`, `api_key`, one of `secret` (HMAC) or `public_key` (PEM, Ed25519 or RSA), and optionally
-                `uid`, `balances`, `maker_rate`, `taker_rate`, `bnb_discount`, `can_trade`.
+            description: `name`, `api_key`, one of `secret` (HMAC) or `public_key` (PEM, Ed25519 or RSA), and
+            optionally `uid`, `balances`, `maker_rate`, `taker_rate`, `bnb_discount`, `can_trade`.
 
         Raises:
             ValueError: a mandatory field is missing or the name or key is taken.

@@ -30,7 +30,7 @@ async def _read(request: web.Request) -> dict[str, Any]:
     except orjson.JSONDecodeError as broken:
         raise ValueError(f"The body is not JSON: {broken}.") from broken
     if not isinstance(body, dict):
-        raise ValueError("The body must be a JSON object.")
+        raise TypeError("The body must be a JSON object.")
     return body
 
 
@@ -61,7 +61,7 @@ class Admin:
         self.sockets = sockets
 
     def application(self) -> web.Application:
-        """The admin API as an aiohttp application."""
+        """Return the admin API as an aiohttp application."""
         app = web.Application(middlewares=[explain], client_max_size=64 * 2**20)
         app.add_routes(
             [
@@ -269,7 +269,7 @@ class Admin:
         )
 
     async def disconnect(self, request: web.Request) -> web.Response:
-        """POST /streams/disconnect {"kind"?, "account"?, "clean"?}: close sockets, without a close frame by default."""
+        """POST /streams/disconnect {"kind"?, "account"?, "clean"?}: close sockets."""
         body = await _read(request)
         closed = self.sockets.disconnect(
             body.get("kind"), body.get("account"), bool(body.get("clean", False))

@@ -54,7 +54,7 @@ def cancelled(order: Order, cancel_id: str) -> dict[str, Any]:
 
 
 def queried(order: Order) -> dict[str, Any]:
-    """An order as queries show it; no fills and no commission."""
+    """Return an order as queries show it; no fills and no commission."""
     answer: dict[str, Any] = {
         "symbol": order.symbol,
         "orderId": order.id,

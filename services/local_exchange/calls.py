@@ -1,7 +1,7 @@
 """One call on its way through the exchange, the same for REST and WebSocket API.
 
-A call is a generator: it yields the seconds it wants to wait and returns its result. Whoever drives it decides how to
-wait, so nothing in here touches a socket or a timer.
+A call is a generator: it yields the seconds it wants to wait and returns its result. Whoever drives it
+decides how to wait, so nothing in here touches a socket or a timer.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Call:
             raise ExchangeError(-1021, LATE)
 
     def check_arrival(self) -> None:
-        """The time checks on receipt: not too far ahead, not too late (-1021)."""
+        """Check the time on receipt: not too far ahead, not too late (-1021)."""
         if self.timestamp_us >= self.exchange.clock.now_us() + AHEAD_US:
             raise ExchangeError(-1021, AHEAD)
         if self.timestamp_us < EARLIEST_US:

@@ -49,7 +49,7 @@ class Engine:
         self._random = random.Random(f"ids:{seed}")
 
     def invent_id(self) -> str:
-        """A client order id as the exchange makes it: 22 letters and digits."""
+        """Invent a client order id as the exchange makes it: 22 letters and digits."""
         return "".join(self._random.choices(ALPHANUMERIC, k=22))
 
     def place(self, account: Account, request: OrderRequest, now: int) -> Order:
@@ -124,7 +124,7 @@ class Engine:
         self.refresh(market, now)
 
     def refresh(self, market: Market, now: int) -> None:
-        """Let the crowd quote anew around the path's price, through whatever of the accounts is in its way."""
+        """Let the crowd quote anew around the path's price, trading with what is in its way."""
         market.withdraw_crowd()
         price = market.path.price
         quotes = market.crowd.quotes(price)
@@ -139,7 +139,7 @@ class Engine:
         self.finish(market, now)
 
     def expire_all(self, market: Market, now: int) -> int:
-        """Expire every open order of a symbol (EXCHANGE_CANCELED, as before maintenance); how many there were."""
+        """Expire every open order of a symbol (EXCHANGE_CANCELED, as in maintenance); how many."""
         found = [order for order in market.orders.values() if order.is_open]
         for order in found:
             self.matching.expire(market, order, ExpiryReason.EXCHANGE_CANCELED, now)
@@ -256,7 +256,7 @@ class Engine:
         return True
 
     def _can_pay_at_market(self, market: Market, order: Order) -> bool:
-        """Unlock a triggered market order's money, from which it pays as it trades; whether that is enough."""
+        """Unlock the money of a triggered market order, to pay as it trades; whether it suffices."""
         asset = market.symbol.quote if order.side is Side.BUY else market.symbol.base
         order.account.release(asset, order.locked)
         order.locked = ZERO

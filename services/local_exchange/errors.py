@@ -33,7 +33,7 @@ class ExchangeError(Exception):
         self.retry_after = retry_after
 
     def body(self) -> dict[str, Any]:
-        """The JSON body of the answer."""
+        """Return the JSON body of the answer."""
         body: dict[str, Any] = {"code": self.code, "msg": self.msg}
         if self.data is not None:
             body["data"] = self.data
@@ -41,15 +41,15 @@ class ExchangeError(Exception):
 
 
 def rejected(msg: str) -> ExchangeError:
-    """The matching engine refused a new order (-2010)."""
+    """Build the error of a new order that the matching engine refused (-2010)."""
     return ExchangeError(-2010, msg)
 
 
 def filter_failure(name: str) -> ExchangeError:
-    """A filter refused the order before it reached the matching engine (-1013)."""
+    """Build the error of an order that a filter refused before the engine (-1013)."""
     return ExchangeError(-1013, f"Filter failure: {name}")
 
 
 def missing(name: str) -> ExchangeError:
-    """A mandatory parameter is absent, empty or malformed (-1102)."""
+    """Build the error of a mandatory parameter that is absent, empty or malformed (-1102)."""
     return ExchangeError(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")

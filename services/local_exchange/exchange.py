@@ -67,7 +67,7 @@ class Exchange:
         )
 
     def market(self, symbol: str) -> Market:
-        """The market of a symbol that is known to exist."""
+        """Return the market of a symbol that is known to exist."""
         return self.markets[symbol]
 
     def step(self) -> None:
@@ -92,7 +92,7 @@ class Exchange:
         self.account_event(account, None, account_position(account, (asset,), now))
 
     def wipe(self) -> None:
-        """What happens to the testnet once a month: orders, trades and ids are gone, accounts and keys stay."""
+        """Wipe, as the testnet does once a month: orders, trades, ids are gone, accounts and keys stay."""
         for account in self.accounts.by_name.values():
             account.open_orders.clear()
             account.open_client_ids.clear()

@@ -196,7 +196,7 @@ class Faults:
         return False
 
     def plan(self, method: str, route: str, account: str, symbol: str, client_id: str) -> Plan:
-        """What happens to a request."""
+        """Return what happens to a request."""
         chosen: dict[Action, Rule] = {}
         for rule in self.on_requests:
             if (
@@ -212,7 +212,7 @@ class Faults:
         return Plan(chosen) if chosen else NO_PLAN
 
     def event_plan(self, account: str, symbol: str, client_id: str, event: str) -> Plan:
-        """What happens to an event on its way to the sockets."""
+        """Return what happens to an event on its way to the sockets."""
         chosen: dict[Action, Rule] = {}
         for rule in self.on_events:
             if (
@@ -227,7 +227,7 @@ class Faults:
         return Plan(chosen) if chosen else NO_PLAN
 
     def shown(self) -> list[dict[str, Any]]:
-        """The rules as the admin API lists them."""
+        """Return the rules as the admin API lists them."""
         return [
             {"id": rule.id, "action": str(rule.action), "applied": rule.applied, "left": rule.left}
             for rule in (*self.on_requests, *self.on_events)

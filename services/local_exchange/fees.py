@@ -33,11 +33,12 @@ def commission(
     is_maker: bool,
     bnb_price: Decimal | None,
 ) -> Commission:
-    """The commission of one fill (Binance docs "Commission FAQ").
+    """Return the commission of one fill (Binance docs "Commission FAQ").
 
-    Charged in the asset received: base for a BUY, quote for a SELL. With the BNB discount switched on and enough
-    free BNB the whole fee is paid in BNB at `rate * (1 - 0.25)`. The direction of rounding is undocumented; down
-    to eight decimals is assumed.
+    Charged in the asset received: base for a BUY, quote for a SELL. With the BNB discount switched on and
+    enough
+    free BNB the whole fee is paid in BNB at `rate * (1 - 0.25)`. The direction of rounding is undocumented;
+    down to eight decimals is assumed.
 
     Args:
         account: whose rates apply.

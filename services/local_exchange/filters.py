@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from services.local_exchange.errors import ExchangeError, filter_failure, rejected
@@ -10,6 +9,8 @@ from services.local_exchange.orders import CONDITIONAL, PRICED, ZERO, OrderReque
 from services.local_exchange.symbols import ALLOWED_STP
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from services.local_exchange.accounts import Account
     from services.local_exchange.symbols import Symbol
 

@@ -45,7 +45,7 @@ class Front:
         self.connections: set[HttpConnection] = set()
 
     def __call__(self) -> HttpConnection:
-        """A protocol for a new connection."""
+        """Return a protocol for a new connection."""
         return HttpConnection(self)
 
 
@@ -180,13 +180,13 @@ class HttpConnection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        lines = [
+        head = (
             f"HTTP/1.1 {answer.status} {REASONS.get(answer.status, 'Unknown')}\r\n"
             f"Content-Type: {answer.content_type}\r\nContent-Length: {len(answer.body)}\r\n"
             f"Connection: {'keep-alive' if keep_alive else 'close'}\r\n"
-        ]
-        lines += [f"{name}: {value}\r\n" for name, value in answer.headers]
-        lines.append("\r\n")
-        transport.write("".join(lines).encode("latin-1") + answer.body[:cut])
+        )
+        for name, value in answer.headers:
+            head += f"{name}: {value}\r\n"
+        transport.write(f"{head}\r\n".encode("latin-1") + answer.body[:cut])
         if not keep_alive:
             transport.close()

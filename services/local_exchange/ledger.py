@@ -20,7 +20,7 @@ REQUESTS_KEPT = 200_000
 
 @dataclass(slots=True)
 class RequestRecord:
-    """One request. Parameters without signature; `result` is the HTTP status and code, or what became of it."""
+    """One request; `result` is the HTTP status and code, or what else became of it."""
 
     arrived_ns: int
     api: str
@@ -32,7 +32,7 @@ class RequestRecord:
     answered_ns: int = 0
 
     def shown(self) -> dict[str, Any]:
-        """The record as the admin API shows it."""
+        """Return the record as the admin API shows it."""
         params = {k: v for k, v in self.params.items() if k not in {"signature", "apiKey"}}
         return {
             "arrived_ns": self.arrived_ns,
@@ -48,7 +48,7 @@ class RequestRecord:
 
 
 def client_order_id(params: dict[str, str]) -> str:
-    """The client order id a request is about."""
+    """Return the client order id a request is about."""
     return params.get("origClientOrderId") or params.get("newClientOrderId") or ""
 
 

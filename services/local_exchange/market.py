@@ -104,10 +104,10 @@ class Market:
         self.update_id += 1
 
     def convert_quote_quantity(self, side: Side, quote_qty: Decimal, account: Account) -> Decimal:
-        """Base quantity for a `quoteOrderQty` order: what the book gives for it, rounded down to the step.
+        """Convert a `quoteOrderQty` to base: what the book gives for it, rounded down to the step.
 
-        Where the book is too thin the rest is converted at the last price met. Own resting orders are passed over,
-        since self-trade prevention would expire them.
+        Where the book is too thin the rest is converted at the last price met. Own resting orders are passed
+        over, since self-trade prevention would expire them.
 
         Returns:
             The base quantity, zero when the book is empty.

@@ -38,7 +38,7 @@ class MarketStreams:
             self.readers.pop(stream, None)
 
     def trade(self, market: Market, trade: PublicTrade) -> None:
-        """A trade happened."""
+        """Send a trade, and what it did to the book."""
         if not self.readers:
             return
         lower = market.symbol.name.lower()
@@ -47,7 +47,7 @@ class MarketStreams:
         self._book(market, lower)
 
     def step(self, market: Market, now: int) -> None:
-        """The price path took a step."""
+        """Send what a step of the price path changed."""
         if not self.readers:
             return
         lower = market.symbol.name.lower()

@@ -32,13 +32,13 @@ class Sink(Protocol):
     """Where the engine's news go."""
 
     def account_event(self, account: Account, order: Order | None, event: dict[str, Any]) -> None:
-        """An event of one account's user data stream."""
+        """Take an event of one account's user data stream."""
 
     def public_trade(self, market: Market, trade: PublicTrade) -> None:
-        """A trade that everybody sees."""
+        """Take a trade that everybody sees."""
 
     def first_fill(self, account: Account, is_maker: bool) -> None:
-        """An order was filled for the first time (unfilled order counting)."""
+        """Count an order that was filled for the first time (unfilled order counting)."""
 
 
 class Money:
@@ -189,7 +189,7 @@ class Matching:
             quote.free += quote_qty
 
     def close(self, market: Market, order: Order) -> None:
-        """An order reached a terminal state: give back what is still locked, free its client order id."""
+        """Close an order that ended: give back what is still locked, free its client order id."""
         account = order.account
         if order.locked:
             asset = market.symbol.quote if order.side is Side.BUY else market.symbol.base

@@ -42,13 +42,13 @@ class BookSide:
             del self._prices[bisect_left(self._prices, order.price)]
 
     def best_price(self) -> Decimal | None:
-        """The price that trades first."""
+        """Return the price that trades first."""
         if not self._prices:
             return None
         return self._prices[-1] if self._best_is_last else self._prices[0]
 
     def best(self) -> Resting | None:
-        """The order that trades first."""
+        """Return the order that trades first."""
         price = self.best_price()
         return None if price is None else next(iter(self._levels[price].values()))
 
@@ -59,12 +59,12 @@ class BookSide:
             yield from self._levels[price].values()
 
     def depth(self, limit: int) -> list[tuple[Decimal, Decimal]]:
-        """The best `limit` levels as (price, total quantity)."""
+        """Return the best `limit` levels as (price, total quantity)."""
         prices = self._prices[-limit:][::-1] if self._best_is_last else self._prices[:limit]
         return [(p, sum((o.remaining for o in self._levels[p].values()), ZERO)) for p in prices]
 
     def quotes(self) -> list[Quote]:
-        """What the crowd has resting here."""
+        """Return what the crowd has resting here."""
         return [order for order in self.in_order() if isinstance(order, Quote)]
 
 
@@ -82,7 +82,7 @@ class OrderBook:
         return self.bids if side is Side.BUY else self.asks
 
     def opposite(self, side: Side) -> BookSide:
-        """What an order of this side trades against."""
+        """Return what an order of this side trades against."""
         return self.asks if side is Side.BUY else self.bids
 
     def is_crossed(self) -> bool:

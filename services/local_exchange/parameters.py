@@ -42,7 +42,7 @@ RARE = frozenset({"stopPrice", "trailingDelta", "icebergQty", "strategyId", "str
 
 
 def illegal(name: str, legal: str) -> ExchangeError:
-    """A parameter holds characters that are not allowed (-1100)."""
+    """Build the error of characters that are not allowed (-1100)."""
     return ExchangeError(-1100, f"Illegal characters found in parameter '{name}'; legal range is '{legal}'.")
 
 
@@ -52,7 +52,7 @@ def bad_combination() -> ExchangeError:
 
 
 def decode(query: bytes, body: bytes) -> Params:
-    """The parameters of a request; one that is both in query and body counts as the query has it.
+    """Return the parameters of a request; one that is both in query and body counts as the query has it.
 
     Raises:
         ExchangeError: -1101 when a parameter comes twice in the same place.
@@ -102,7 +102,7 @@ def require(params: Mapping[str, str], names: Collection[str]) -> None:
 
 
 def symbol_of(params: Mapping[str, str], known: Collection[str], name: str = "symbol") -> str:
-    """The symbol parameter: -1100 for characters no symbol has, -1121 for one that does not trade here."""
+    """Return the symbol: -1100 for characters no symbol has, -1121 if it does not trade here."""
     symbol = params[name]
     if _symbol(symbol) is None:
         raise illegal(name, SYMBOL_RANGE)
@@ -112,7 +112,7 @@ def symbol_of(params: Mapping[str, str], known: Collection[str], name: str = "sy
 
 
 def integer(params: Mapping[str, str], name: str) -> int | None:
-    """A whole number, None when absent."""
+    """Return a whole number, None when absent."""
     text = params.get(name)
     if text is None:
         return None
@@ -125,7 +125,7 @@ def integer(params: Mapping[str, str], name: str) -> int | None:
 
 
 def boolean(params: Mapping[str, str], name: str) -> bool:
-    """A flag, in any case; false when absent."""
+    """Return a flag, in any case; false when absent."""
     text = params.get(name, "false").lower()
     if text not in {"true", "false"}:
         raise ExchangeError(-1130, f"Data sent for parameter '{name}' is not valid.")
@@ -133,7 +133,7 @@ def boolean(params: Mapping[str, str], name: str) -> bool:
 
 
 def number(params: Mapping[str, str], name: str) -> Decimal:
-    """A decimal of at most eight places, zero when absent; trailing zeros do not count as places."""
+    """Return a decimal of at most eight places, zero when absent; trailing zeros do not count as places."""
     text = params.get(name)
     if text is None:
         return ZERO
@@ -146,7 +146,7 @@ def number(params: Mapping[str, str], name: str) -> Decimal:
 
 
 def positive(params: Mapping[str, str], name: str) -> Decimal:
-    """A decimal above zero, zero only when absent."""
+    """Return a decimal above zero, zero only when absent."""
     value = number(params, name)
     if name in params and value <= ZERO:
         raise ExchangeError(-1102, f"Parameter '{name}' must be greater than 0.")
@@ -154,7 +154,7 @@ def positive(params: Mapping[str, str], name: str) -> Decimal:
 
 
 def client_id(params: Mapping[str, str], name: str) -> str:
-    """A client order id, empty when absent; a wrong length is reported as illegal characters too."""
+    """Return a client order id, empty when absent; a wrong length is reported as illegal characters too."""
     text = params.get(name)
     if text is None:
         return ""
@@ -164,7 +164,7 @@ def client_id(params: Mapping[str, str], name: str) -> str:
 
 
 def member(kind: Callable[[str], Member], text: str, error: ExchangeError) -> Member:
-    """A member of an enumeration.
+    """Return a member of an enumeration.
 
     Raises:
         ExchangeError: the given error when there is no such member.

@@ -15,7 +15,7 @@ MILLIONTH = Decimal("0.000001")
 
 
 class PricePath:
-    """A random walk that returns to its anchor; the same seed, symbol and number of steps give the same price.
+    """A random walk back to its anchor; the same seed, symbol and number of steps give the same price.
 
     Args:
         seed: the exchange's seed.
@@ -79,7 +79,7 @@ class Crowd:
         return made
 
     def taker(self, mid: Decimal) -> Quote:
-        """A small marketable order of the crowd, on a random side."""
+        """Return a small marketable order of the crowd, on a random side."""
         side = self._random.choice((Side.BUY, Side.SELL))
         price = mid * 2 if side is Side.BUY else self._symbol.tick
         return self._quote(side, price, self._quantity(mid, 400))

@@ -92,7 +92,8 @@ class RateLimits:
         wait_ms = MINUTE_MS - now % MINUTE_MS
         return ExchangeError(
             -1003,
-            f"Too much request weight used; current limit is {self.weight_limit} request weight per 1 MINUTE. "
+            f"Too much request weight used; current limit is {self.weight_limit} request weight "
+            "per 1 MINUTE. "
             "Please use WebSocket Streams for live updates to avoid polling the API.",
             429,
             {"serverTime": now, "retryAfter": now + wait_ms},
@@ -133,7 +134,7 @@ class RateLimits:
         counts[3] += 1
 
     def first_fill(self, account: str, is_maker: bool, now: int) -> None:
-        """An order's first fill takes 1 off the counts as taker, 5 as maker, never below zero."""
+        """Take 1 off the counts for a first fill as taker, 5 as maker, never below zero."""
         credit = MAKER_CREDIT if is_maker else 1
         counts = self._counts(account, now)
         counts[1] = max(0, counts[1] - credit)
@@ -151,7 +152,7 @@ class RateLimits:
         return counts
 
     def exchange_limits(self) -> list[dict[str, Any]]:
-        """The `rateLimits` of `exchangeInfo`."""
+        """Return the `rateLimits` of `exchangeInfo`."""
         return [
             _limit("REQUEST_WEIGHT", "MINUTE", 1, self.weight_limit),
             _limit("ORDERS", "SECOND", 10, self.orders_10s),
@@ -160,7 +161,7 @@ class RateLimits:
         ]
 
     def order_limits(self, account: str, now: int) -> list[dict[str, Any]]:
-        """The account's unfilled order counts beside their limits."""
+        """Return the account's unfilled order counts beside their limits."""
         ten, day = self.order_counts(account, now)
         return [
             _limit("ORDERS", "SECOND", 10, self.orders_10s) | {"count": ten},
@@ -168,12 +169,12 @@ class RateLimits:
         ]
 
     def weight_limits(self, address: str, now: int) -> list[dict[str, Any]]:
-        """The address's request weight beside its limit."""
+        """Return the address's request weight beside its limit."""
         return [_limit("REQUEST_WEIGHT", "MINUTE", 1, self.weight_limit) | {"count": self.used(address, now)}]
 
 
 def banned(until: int, now: int) -> ExchangeError:
-    """The answer to an address that is banned until `until` (epoch milliseconds)."""
+    """Return the answer to an address that is banned until `until` (epoch milliseconds)."""
     return ExchangeError(
         -1003,
         f"Way too much request weight used; IP banned until {until}. "

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 SIGNING = frozenset({"timestamp", "signature", "recvWindow"})
 ORDER_FIELDS = (
-    "symbol side type timeInForce quantity quoteOrderQty price newClientOrderId strategyId strategyType stopPrice "
-    "trailingDelta icebergQty newOrderRespType selfTradePreventionMode"
+    "symbol side type timeInForce quantity quoteOrderQty price newClientOrderId strategyId strategyType "
+    "stopPrice trailingDelta icebergQty newOrderRespType selfTradePreventionMode"
 )
 
 
@@ -218,7 +218,7 @@ def _answer(call: Call, operation: Operation, outcome: Outcome) -> Answer:
 
 
 def _no_such_route(request: Request, known: bool) -> Answer:
-    """404, 405 and 410 come without JSON (nginx), except that a client which wants no HTML gets an empty body."""
+    """Answer 404, 405 or 410 as nginx does: a page, or nothing to a client that wants no HTML."""
     if request.path in GONE:
         status, reason = 410, "Gone"
     elif known:
@@ -227,5 +227,6 @@ def _no_such_route(request: Request, known: bool) -> Answer:
         status, reason = 404, "Not Found"
     if "text/html" not in request.headers.get("accept", "text/html"):
         return Answer(status, b"", content_type=HTML_TYPE)
-    page = f"<html>\r\n<head><title>{status} {reason}</title></head>\r\n<body>\r\n<center><h1>{status} {reason}</h1>"
+    heading = f"{status} {reason}"
+    page = f"<html>\r\n<head><title>{heading}</title></head>\r\n<body>\r\n<center><h1>{heading}</h1>"
     return Answer(status, f"{page}</center>\r\n</body>\r\n</html>\r\n".encode(), content_type=HTML_TYPE)

@@ -81,7 +81,7 @@ class RsaVerifier:
 
 
 def verifier_for(secret: str | None, public_key_pem: str | None) -> Verifier:
-    """The verifier of an account that has either a shared secret or a public key.
+    """Return the verifier of an account that has either a shared secret or a public key.
 
     Raises:
         ValueError: neither is given, or the key is of another kind.
@@ -100,10 +100,10 @@ def verifier_for(secret: str | None, public_key_pem: str | None) -> Verifier:
 
 
 def signed_payload(query: bytes, body: bytes) -> bytes | None:
-    """What a REST signature covers: query string and body joined without a separator, less the trailing signature.
+    """Return what a REST signature covers: query string and body, joined, less the signature at the end.
 
-    Binance REST docs "SIGNED request example": the payload is the query string concatenated with the body; it is
-    percent-encoded before it is signed.
+    Binance REST docs "SIGNED request example": the payload is the query string concatenated with the body;
+    it is percent-encoded before it is signed.
 
     Returns:
         The payload, or None when the signature is not the last parameter or a byte is not ASCII.
@@ -130,9 +130,10 @@ def _without_signature(text: bytes) -> bytes | None:
 
 
 def websocket_payload(params: Mapping[str, object]) -> bytes:
-    """What a WebSocket API signature covers: all parameters but the signature, by name, raw UTF-8.
+    """Return what a WebSocket API signature covers: all parameters but the signature, by name, raw UTF-8.
 
-    Binance WebSocket API docs "SIGNED request security": sorted, joined with `&`, not percent-encoded, `apiKey` included.
+    Binance WebSocket API docs "SIGNED request security": sorted, joined with `&`, not percent-encoded,
+    `apiKey` included.
     """
     return "&".join(f"{k}={_as_text(v)}" for k, v in sorted(params.items()) if k != "signature").encode()
 

@@ -53,17 +53,17 @@ class Sockets:
         return StreamPeer(self.exchange, [s for s in path.removeprefix("/ws").split("/") if s], False)
 
     def forget(self, peer: Peer) -> None:
-        """A connection is gone."""
+        """Forget a connection that is gone."""
         self.peers = [known for known in self.peers if known is not peer]
 
     def accounts_of(self, peer: ApiPeer | StreamPeer) -> list[str]:
-        """The accounts subscribed on a connection."""
+        """Return the accounts subscribed on a connection."""
         if isinstance(peer, StreamPeer):
             return []
         return [subscription.account.name for subscription in peer.subscriptions.values()]
 
     def chosen(self, kind: str | None, account: str | None) -> list[ApiPeer | StreamPeer]:
-        """Connections of a kind (`ws-api`, `stream`) that carry an account; None chooses all."""
+        """Choose connections of a kind (`ws-api`, `stream`) that carry an account; None chooses all."""
         return [
             peer
             for peer in self.peers

@@ -27,7 +27,7 @@ def time(call: Call) -> dict[str, Any]:
 
 
 def chosen_markets(call: Call) -> list[Market]:
-    """The markets a call names by `symbol` or `symbols`, else all."""
+    """Return the markets a call names by `symbol` or `symbols`, else all."""
     markets = call.exchange.markets
     if "symbol" in call.params and "symbols" in call.params:
         raise bad_combination()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from services.local_exchange import answers
-from services.local_exchange.calls import Call, Steps
 from services.local_exchange.errors import ExchangeError
 from services.local_exchange.faults import NO_PLAN, Action
 from services.local_exchange.filters import check_filters
@@ -14,6 +13,7 @@ from services.local_exchange.parameters import client_id, integer, order_request
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from services.local_exchange.calls import Call, Steps
     from services.local_exchange.orders import Order, OrderRequest
 
 UNKNOWN_ORDER = "Unknown order sent."
@@ -37,7 +37,7 @@ def place(call: Call) -> Steps:
 
 
 def validated(call: Call) -> OrderRequest:
-    """The order of a call, after parameters and filters were checked (nothing has reached the engine yet)."""
+    """Return a call's order once parameters and filters are checked; the engine knows nothing yet."""
     exchange = call.exchange
     symbol = symbol_of(call.params, exchange.markets)
     request = order_request(call.params, symbol)
@@ -74,10 +74,11 @@ def cancel(call: Call) -> Steps:
 
 
 def open_order(call: Call, symbol: str, order_id: int | None, client_order_id: str) -> Order:
-    """The open order a cancel means.
+    """Return the open order a cancel means.
 
     Raises:
-        ExchangeError: -2011 where there is none, or where order id and client order id belong to different orders.
+        ExchangeError: -2011 where there is none, or where order id and client order id belong to different
+            orders.
 
     """
     account = call.holder
@@ -95,9 +96,10 @@ def open_order(call: Call, symbol: str, order_id: int | None, client_order_id: s
 def to_engine(call: Call, execute: Callable[[], Any]) -> Steps:
     """Carry a call to the engine through the second and the third check of its recvWindow.
 
-    Binance changelog 2025-05-22 (just before forwarding; a failure charges the unfilled order count) and 2025-08-12
-    (after the message broker, just before the engine). Whatever takes longer than the engine timeout is answered
-    with -1007 and executes all the same.
+    Binance changelog 2025-05-22 (just before forwarding; a failure charges the unfilled order count) and
+    2025-08-12
+    (after the message broker, just before the engine). Whatever takes longer than the engine timeout is
+    answered with -1007 and executes all the same.
     """
     exchange, plan = call.exchange, call.plan
     engine_seconds = exchange.settings.engine_delay_ms / 1000

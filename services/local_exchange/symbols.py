@@ -50,7 +50,7 @@ class Symbol:
     price_range: tuple[Decimal, Decimal] | None = None
 
     def filters(self) -> list[dict[str, Any]]:
-        """The filters as `exchangeInfo` shows them."""
+        """Return the filters as `exchangeInfo` shows them."""
         shown: list[dict[str, Any]] = [
             {
                 "filterType": "PRICE_FILTER",
@@ -104,7 +104,7 @@ class Symbol:
         return shown
 
     def information(self) -> dict[str, Any]:
-        """The symbol as `exchangeInfo` shows it."""
+        """Return the symbol as `exchangeInfo` shows it."""
         return {
             "symbol": self.name,
             "status": self.status,

@@ -36,7 +36,8 @@ def execution_report(
         execution_id: `I`.
         now: epoch milliseconds of event and transaction.
         trade: the fill, on TRADE.
-        cancel_id: on CANCELED the client order id of the cancel; it takes `c`, the order's own id goes to `C`.
+        cancel_id: on CANCELED the client order id of the cancel; it takes `c`, the order's own id goes to
+            `C`.
         prevented: what self-trade prevention stopped, on TRADE_PREVENTION.
 
     """
@@ -138,5 +139,5 @@ def balance_update(asset: str, delta: Decimal, now: int) -> dict[str, Any]:
 
 
 def status_after_fill(order: Order) -> Status:
-    """FILLED once nothing is left to trade, else PARTIALLY_FILLED."""
+    """Say FILLED once nothing is left to trade, else PARTIALLY_FILLED."""
     return Status.FILLED if order.remaining == ZERO else Status.PARTIALLY_FILLED

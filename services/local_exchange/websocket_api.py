@@ -192,7 +192,8 @@ class ApiPeer(Peer):
         """Subscribe an account's events on this connection.
 
         Raises:
-            ExchangeError: -2035 when the account is subscribed already or 1,000 accounts are; -2042 after 65,535 ids.
+            ExchangeError: -2035 when the account is subscribed already or 1,000 accounts are; -2042 after
+                65,535 ids.
 
         """
         taken = any(s.account is account for s in self.subscriptions.values())
@@ -221,7 +222,7 @@ class ApiPeer(Peer):
         self.connection.send(orjson.dumps(event))
 
     def session(self) -> dict[str, Any]:
-        """What `session.status` shows."""
+        """Return what `session.status` shows."""
         return {
             "apiKey": None if self.logged_on is None else self.logged_on.api_key,
             "authorizedSince": self.authorized_since,

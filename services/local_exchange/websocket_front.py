@@ -22,13 +22,13 @@ class Peer:
     connection: WebSocketConnection
 
     def opened(self) -> None:
-        """The handshake is done."""
+        """Begin: the handshake is done."""
 
     def received(self, text: str) -> None:
-        """A text frame came."""
+        """Take a text frame."""
 
     def closed(self) -> None:
-        """The connection is gone."""
+        """Clean up: the connection is gone."""
 
 
 class WebSocketConnection(asyncio.Protocol):
