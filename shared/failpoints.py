@@ -7,8 +7,8 @@ Armed by `BRIDGE_FAILPOINTS`, a comma-separated list of `name=action[@n]`:
     settle.before=delay:250     250 ms, every time
     resolve.asked=error         raises FailpointError
 
-Without `@n` a point acts every time. Off, a point costs one look at an empty dictionary. With live trading on,
-a process that finds the variable set refuses to start.
+Without `@n` a point acts every time. Off, a point costs one look at an empty dictionary. With live trading
+on, a process that finds the variable set refuses to start.
 """
 
 from __future__ import annotations
