@@ -10,7 +10,7 @@ import sys
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, NamedTuple, Self
 from urllib.parse import quote, urlencode, urlsplit
 from uuid import UUID
 
@@ -33,6 +33,7 @@ from shared.environment import (
 )
 
 __all__ = [
+    "Configuration",
     "ConfigurationError",
     "DatabaseSettings",
     "EncryptionSettings",
@@ -42,6 +43,7 @@ __all__ = [
     "ProtocolSettings",
     "TelemetrySettings",
     "load",
+    "load_configuration",
     "refuse_hurried_live_trading",
 ]
 
@@ -344,6 +346,47 @@ def refuse_hurried_live_trading(guards: GuardSettings, protocol: ProtocolSetting
             f"{', '.join(short)}: shorter than the default, which is for tests only; remove it, or switch "
             "BRIDGE_LIVE_TRADING off"
         )
+
+
+class Configuration(NamedTuple):
+    """All settings of one process."""
+
+    database: DatabaseSettings
+    encryption: EncryptionSettings
+    guards: GuardSettings
+    exchange: ExchangeSettings
+    protocol: ProtocolSettings
+    telemetry: TelemetrySettings
+
+    def secrets(self) -> list[str]:
+        """Return every secret of the settings, for the redaction of logs."""
+        texts = [
+            self.encryption.key.get_secret_value(),
+            *self.encryption.former_keys.get_secret_value().replace(",", "\n").split("\n"),
+            self.database.password.get_secret_value(),
+        ]
+        urls = [url.get_secret_value() for url in (self.database.url, self.database.listen_url) if url]
+        texts += [urlsplit(url).password or "" for url in urls]
+        return [text for text in texts if text]
+
+
+def load_configuration() -> Configuration:
+    """Read everything a service needs from the environment.
+
+    Raises:
+        ConfigurationError: naming the variable, what is wrong with it and what to set.
+
+    """
+    configuration = Configuration(
+        load(DatabaseSettings),
+        load(EncryptionSettings),
+        load(GuardSettings),
+        load(ExchangeSettings),
+        load(ProtocolSettings),
+        load(TelemetrySettings),
+    )
+    refuse_hurried_live_trading(configuration.guards, configuration.protocol)
+    return configuration
 
 
 MODELS: tuple[type[Settings], ...] = (

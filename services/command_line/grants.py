@@ -82,8 +82,8 @@ RIGHTS: tuple[tuple[str, tuple[str, ...], str], ...] = (
 )
 
 
-# By role and not by connection, so that they hold behind PgBouncer in transaction mode too: every commit of ours
-# is durable before it counts (PROTOCOL 3), and a row the bot holds open stalls us no longer than this.
+# By role and not by connection, so that they hold behind PgBouncer in transaction mode too: every commit of
+# ours is durable before it counts (PROTOCOL 3), and a row the bot holds open stalls us no longer than this.
 SETTINGS = {"synchronous_commit": "on", "lock_timeout": "'2s'"}
 
 # Only for this database: the role may be used elsewhere too.

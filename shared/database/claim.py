@@ -69,11 +69,13 @@ async def claim(
     """Claim what is still as it was peeked at, and commit its attempts.
 
     Returns:
-        The orders claimed; the others changed, are held by somebody else, halted or paused, and stay as they were.
+        The orders claimed; the others changed, are held by somebody else, halted or paused, and stay as they
+        were.
 
     Raises:
         EpochChangedError: the database changed under us; nothing was claimed.
-        NotDurableError: the commit was not confirmed by the synchronous standby; treat what it holds as in flight, send nothing.
+        NotDurableError: the commit was not confirmed by the synchronous standby; treat what it holds as in
+            flight, send nothing.
 
     """
     async with DurableCommit(connection):

@@ -18,7 +18,7 @@ WITH history AS MATERIALIZED (
               api_key_hash, token, base_asset, quote_asset)
 ), locked AS MATERIALIZED (
     -- row and entry together; a row the bot holds open is skipped, a row changed since the peek is not claimed
-    SELECT i.*, e.order_id, e.account_id, e.market
+    SELECT i.*, e.order_id, e.account_id, e.user_id, e.market
       FROM intended AS i
       JOIN bridge.outbox AS e ON e.id = i.entry_id
       JOIN public.orders AS o ON o.id = e.order_id
@@ -56,9 +56,9 @@ WITH history AS MATERIALIZED (
      WHERE e.id = t.entry_id
  RETURNING e.id
 ), attempt AS (
-    INSERT INTO bridge.attempt (order_id, number, client_order_id, account_id, market, symbol, parameters, signed_at_ms,
+    INSERT INTO bridge.attempt (order_id, number, client_order_id, account_id, user_id, market, symbol, parameters, signed_at_ms,
                                 recv_window_ms, base_url, api_key_hash, epoch, token, base_asset, quote_asset)
-    SELECT t.order_id, t.number, t.client_order_id, t.account_id, t.market, t.symbol, t.parameters, t.signed_at_ms,
+    SELECT t.order_id, t.number, t.client_order_id, t.account_id, t.user_id, t.market, t.symbol, t.parameters, t.signed_at_ms,
            $12::integer, t.base_url, t.api_key_hash, $15::integer, t.token, t.base_asset, t.quote_asset
       FROM taken AS t JOIN entry ON entry.id = t.entry_id
  RETURNING order_id

@@ -1,7 +1,7 @@
 """Connections of the hot path: asyncpg, to a read-write primary, every commit durable.
 
-A commit that Postgres acknowledges with a warning (it gave up waiting for the synchronous standby) counts as not committed
-(PROTOCOL 3), so every connection here notes the warnings it was sent.
+A commit that Postgres acknowledges with a warning (it gave up waiting for the synchronous standby) counts as
+not committed (PROTOCOL 3), so every connection here notes the warnings it was sent.
 """
 
 from __future__ import annotations
@@ -11,15 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import orjson
+from asyncpg.connect_utils import SessionAttribute
 
 if TYPE_CHECKING:
-    Connection = asyncpg.Connection[asyncpg.Record]
+    from asyncpg.pool import PoolConnectionProxy
+
+    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
     Pool = asyncpg.Pool[asyncpg.Record]
 
 CONNECT_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 10.0
+LOCK_TIMEOUT = "2s"  # rows the bot holds open must not stall ours for longer
 
-# What a lost, refused or starting database looks like from asyncpg; the work in hand is kept and tried again (PROTOCOL 8).
+# What a lost, refused or starting database looks like from asyncpg; the work in hand is kept and tried again
+# (PROTOCOL 8).
 DATABASE_AWAY = (
     OSError,
     asyncio.TimeoutError,
@@ -70,11 +75,16 @@ async def open_pool(dsn: str, *, size: int, application_name: str, prepared_stat
         max_inactive_connection_lifetime=60.0,
         timeout=CONNECT_TIMEOUT_S,
         command_timeout=COMMAND_TIMEOUT_S,
-        target_session_attrs="read-write",
+        target_session_attrs=SessionAttribute.read_write,
         statement_cache_size=200 if prepared_statements else 0,
-        server_settings={"application_name": application_name, "synchronous_commit": "on"}
+        # A transaction pooler passes no settings on; there the role has them.
+        server_settings={
+            "application_name": application_name,
+            "synchronous_commit": "on",
+            "lock_timeout": LOCK_TIMEOUT,
+        }
         if prepared_statements
-        else None,
+        else {},
     )
     assert pool is not None
     return pool
@@ -91,7 +101,7 @@ class DurableCommit:
         self._warning: str | None = None
 
     def _note(self, _connection: object, message: asyncpg.PostgresLogMessage) -> None:
-        if message.severity_en == "WARNING":  # type: ignore[attr-defined]
+        if message.severity_en == "WARNING":
             self._warning = str(message)
 
     async def __aenter__(self) -> Connection:
@@ -102,4 +112,3 @@ class DurableCommit:
         self._connection.remove_log_listener(self._note)
         if kind is None and self._warning is not None:
             raise NotDurableError(self._warning)
-

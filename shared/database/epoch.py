@@ -1,7 +1,8 @@
 """PROTOCOL 10: which history of the database we are in, and what to do when it changed under us.
 
-An epoch is system identifier + timeline + database oid. A plain restart keeps it; a promoted standby, a restored backup or a copy
-does not. Every claim and settle compares timeline and postmaster start inside its statement; `current` compares all three.
+An epoch is system identifier + timeline + database oid. A plain restart keeps it; a promoted standby, a
+restored backup or a copy does not. Every claim and settle compares timeline and postmaster start inside its
+statement; `current` compares all three.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 class Epoch:
     """One history of the database, as recorded in `bridge.epoch`.
 
-    `changed` says that this very call found the history changed: tokens were replaced, what was in flight became unknown,
-    and a quarantine began.
+    `changed` says that this very call found the history changed: tokens were replaced, what was in flight
+    became unknown, and a quarantine began.
     """
 
     id: int
@@ -39,8 +40,10 @@ async def current(connection: Connection, *, quarantine: timedelta, why: str | N
 
     Args:
         connection: to a read-write primary.
-        quarantine: recvWindow + clock error + engine_delay + query_lag: how long rows older than a change stay untouched.
-        why: given by an operator (`bridge epoch bump`) who put a snapshot back: begin a new epoch although nothing differs.
+        quarantine: recvWindow + clock error + engine_delay + query_lag: how long rows older than a change
+            stay untouched.
+        why: given by an operator (`bridge epoch bump`) who put a snapshot back: begin a new epoch although
+            nothing differs.
 
     Raises:
         asyncpg.PostgresError: the server is a replica, or the migrations are missing.
@@ -58,10 +61,16 @@ async def current(connection: Connection, *, quarantine: timedelta, why: str | N
         if reason is None:
             if last["postmaster_start"] != live["postmaster_start"]:
                 await connection.execute(
-                    "UPDATE bridge.epoch SET postmaster_start = $2 WHERE id = $1", last["id"], live["postmaster_start"]
+                    "UPDATE bridge.epoch SET postmaster_start = $2 WHERE id = $1",
+                    last["id"],
+                    live["postmaster_start"],
                 )
             return Epoch(
-                last["id"], last["timeline"], live["postmaster_start"], last["quarantine_until"], changed=False
+                last["id"],
+                last["timeline"],
+                live["postmaster_start"],
+                last["quarantine_until"],
+                changed=False,
             )
         return await _begin(connection, live, quarantine=quarantine, why=reason)
 
@@ -90,5 +99,9 @@ async def _begin(
         # What was in flight may have been sent by a worker whose claim this history has lost or half lost.
         await connection.execute(statement("epoch_fence"))
     return Epoch(
-        row["id"], row["timeline"], row["postmaster_start"], row["quarantine_until"], changed=quarantine is not None
+        row["id"],
+        row["timeline"],
+        row["postmaster_start"],
+        row["quarantine_until"],
+        changed=quarantine is not None,
     )

@@ -1,4 +1,7 @@
-"""PROTOCOL 3 and 7: leases on entries in flight. They end a dead worker's ownership; they never prove that nothing was sent."""
+"""PROTOCOL 3 and 7: leases on entries in flight.
+
+They end a dead worker's ownership; they never prove that nothing was sent.
+"""
 
 from __future__ import annotations
 
@@ -21,5 +24,5 @@ async def renew(connection: Connection, tokens: Collection[UUID], *, lease: time
 
 
 async def expire(connection: Connection) -> list[UUID]:
-    """Turn entries whose worker's lease ran out into `unknown`: it may have sent (PROTOCOL 7). Returns their rows."""
+    """Turn entries whose lease ran out into `unknown` (PROTOCOL 7); returns their rows."""
     return [row["order_id"] for row in await connection.fetch(statement("expire_leases"))]

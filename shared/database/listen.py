@@ -35,9 +35,11 @@ class Listener:
         dsn: the *listen* DSN: direct, not through a transaction pooler.
         channels: what to listen on.
         on_notification: called for every notification with the channel, from the event loop.
-        on_connected: called after every (re)connect, once listening is proven: notifications may have been lost before.
+        on_connected: called after every (re)connect, once listening is proven: notifications may have been
+            lost before.
         on_down: called when the connection is lost or does not deliver.
         application_name: shown in `pg_stat_activity`.
+
     """
 
     def __init__(
@@ -70,7 +72,9 @@ class Listener:
             except DATABASE_AWAY as error:
                 log.warning("listen.lost", error=str(error), retry_s=retry)
             except asyncpg.PostgresError as error:
-                log.error("listen.refused", error=str(error), advice="check BRIDGE_LISTEN_URL and the role's rights")
+                log.warning(
+                    "listen.refused", error=str(error), advice="check BRIDGE_LISTEN_URL and the role's rights"
+                )
                 retry = LONGEST_RETRY_S
             if self.up:
                 self.up = False
@@ -104,8 +108,8 @@ class Listener:
                 return
             log.error(
                 "listen.silent",
-                advice="LISTEN does not deliver on this connection (a transaction pooler?); set BRIDGE_LISTEN_URL to a direct one. "
-                "Until then rows are found by the sweep only.",
+                advice="LISTEN does not deliver here (a transaction pooler?); set BRIDGE_LISTEN_URL to a "
+                "direct connection. Until then rows are found by the sweep only.",
             )
         finally:
             connection.terminate()

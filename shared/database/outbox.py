@@ -31,7 +31,7 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AccountRow:
-    """The row of `public.exchange_accounts` an order names; its version changes with any change of the row."""
+    """The row of `public.exchange_accounts` an order names; any change of it changes its version."""
 
     user_id: UUID
     exchange: str
@@ -57,10 +57,14 @@ class ReadyEntry:
         counted: of these, judged absent.
         adopted: an operator released it; neither age nor twin holds it.
         age: how long it has waited, on the database's clock, time spent waiting its turn left out.
-        is_twin: an equal row of another statement came just before.
-        user_active: of the row's user.
+        twin_of: an equal row of another statement that came just before.
+        twin_apart: how long before.
+        user_active: of the row's user; None when there is no such user.
         user_settings: `users.settings`.
-        breaker_tripped: the bot's circuit breaker of that user.
+        breaker: why the bot's circuit breaker of that user is tripped, or None.
+        sent_last_minute: attempts of that user in the last 60 s.
+        halt: (scope, reason) of a halt that covers the row.
+        reduce_only: (scope, reason) of a reduce-only switch that covers it.
         taken_in_at: when the trigger or the sweep took it in.
         waiting_code: why it waited when last looked at.
         trace: W3C traceparent or None.
@@ -77,10 +81,14 @@ class ReadyEntry:
     counted: int
     adopted: bool
     age: timedelta
-    is_twin: bool
-    user_active: bool
+    twin_of: UUID | None
+    twin_apart: timedelta | None
+    user_active: bool | None
     user_settings: Mapping[str, Any]
-    breaker_tripped: bool
+    breaker: str | None
+    sent_last_minute: int
+    halt: tuple[str, str] | None
+    reduce_only: tuple[str, str] | None
     taken_in_at: datetime
     waiting_code: str | None
     trace: str | None
@@ -111,35 +119,46 @@ async def peek(
 
 def _ready_entry(row: asyncpg.Record) -> ReadyEntry:
     order = pending_order(row)
-    account = None
-    if row["account_exists"]:
-        account = AccountRow(
-            user_id=row["account_user_id"],
-            exchange=row["exchange"],
-            api_key_encrypted=row["api_key_encrypted"],
-            secret_encrypted=row["secret_encrypted"],
-            is_testnet=row["is_testnet"],
-            is_active=row["account_active"],
-            version=row["account_version"],
-        )
     return ReadyEntry(
         entry_id=row["entry_id"],
         key=Key(order.account_id, order.market, row["key_symbol"]),
         order=order,
         row_version=(row["row_xmin"], row["row_ctid"]),
         row_status=row["status"],
-        account=account,
+        account=account_row(row) if row["account_exists"] else None,
         attempts=row["attempts"],
         counted=row["counted"],
         adopted=row["adopted"],
         age=row["age"],
-        is_twin=row["is_twin"] and not row["adopted"],
+        twin_of=row["twin_of"],
+        twin_apart=row["twin_apart"],
         user_active=row["user_active"],
         user_settings=row["user_settings"] if isinstance(row["user_settings"], dict) else {},
-        breaker_tripped=row["breaker_tripped"],
+        breaker=row["breaker_reason"],
+        sent_last_minute=row["sent_last_minute"],
+        halt=_switch(row, "halt"),
+        reduce_only=_switch(row, "reduce_only"),
         taken_in_at=row["taken_in_at"],
         waiting_code=row["reason_code"],
         trace=row["trace"],
+    )
+
+
+def _switch(row: asyncpg.Record, name: str) -> tuple[str, str] | None:
+    scope = row[f"{name}_scope"]
+    return (scope, row[f"{name}_reason"]) if scope else None
+
+
+def account_row(row: asyncpg.Record) -> AccountRow:
+    """Read the account columns the statements of this package select."""
+    return AccountRow(
+        user_id=row["account_user_id"],
+        exchange=row["exchange"],
+        api_key_encrypted=row["api_key_encrypted"],
+        secret_encrypted=row["secret_encrypted"],
+        is_testnet=row["is_testnet"],
+        is_active=row["account_active"],
+        version=row["account_version"],
     )
 
 

@@ -1,7 +1,8 @@
 """PROTOCOL 6: settle. The one path by which anything we learn about an order reaches the database.
 
-Lock the lines, read which fills are stored already, decide (`shared.domain.settlement`), write, apply the new fills to the positions:
-one transaction, many orders at once. Used by the executor for answers and by the listener for stream events and queries.
+Lock the lines, read which fills are stored already, decide (`shared.domain.settlement`), write, apply the new
+fills to the positions: one transaction, many orders at once. Used by the executor for answers and by the
+listener for stream events and queries.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared.database.connect import DurableCommit
-from shared.database.ledger import apply_fills, known_fills, store_fills
+from shared.database.ledger import apply_fills, known_fills, note_contradictions, store_fills
 from shared.database.statements import statement
 from shared.domain.order import OrderStatus
 from shared.domain.settlement import Line, OrderReport, Outcome, with_outcome, with_report
-from shared.domain.states import AttemptOutcome, EntryState
+from shared.domain.states import AttemptOutcome, EntryState, ExchangeStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,6 +40,7 @@ class Settled:
         ignored: outcomes whose token, number or state no longer held.
         orphans: reports with our id form and no attempt row (PROTOCOL 10); the caller decides.
         positions: positions opened, grown, reduced or closed by the new fills.
+
     """
 
     lines: tuple[Line, ...]
@@ -53,6 +55,7 @@ async def settle(connection: Connection, findings: Sequence[Finding]) -> Settled
     Raises:
         NotDurableError: the synchronous standby did not confirm; settle again.
         asyncpg.LockNotAvailableError: somebody holds one of the rows; settle one by one, later.
+
     """
     async with DurableCommit(connection), connection.transaction():
         return await _settle(connection, findings)
@@ -62,11 +65,13 @@ async def _settle(connection: Connection, findings: Sequence[Finding]) -> Settle
     ordered = sorted({(f.order_id, f.number) for f in findings})
     rows = await connection.fetch(statement("lock_lines"), [o for o, _ in ordered], [n for _, n in ordered])
     before = {(row["order_id"], row["number"]): _line(row) for row in rows}
-    fills = [f for finding in findings if isinstance(finding, OrderReport) for f in finding.fills]
-    stored = await known_fills(connection, {f.order_id for f in fills if f.order_id}) if fills else frozenset()
+    stored = await known_fills(
+        connection, [f for finding in findings if isinstance(finding, OrderReport) for f in finding.fills]
+    )
 
     after = dict(before)
-    fresh_fills: list[Fill] = []
+    fresh_fills: list[tuple[Fill, OrderReport]] = []
+    told_again: list[tuple[Fill, Fill, OrderReport]] = []
     evidence: list[tuple[OrderReport, bool]] = []
     ignored: list[Outcome] = []
     orphans: list[OrderReport] = []
@@ -77,13 +82,14 @@ async def _settle(connection: Connection, findings: Sequence[Finding]) -> Settle
             if decided is None:
                 ignored.append(finding)
                 continue
-        elif line is None or line.account_id != finding.account_id:
+        elif line is None or (line.account_id, line.symbol) != (finding.account_id, finding.symbol):
             orphans.append(finding)
             continue
         else:
+            told_again += [(stored[f.key], f, finding) for f in finding.fills if f.key in stored]
             fresh = [f for f in finding.fills if f.key not in stored]
-            stored |= {f.key for f in fresh}
-            fresh_fills += fresh
+            stored |= {f.key: f for f in fresh}
+            fresh_fills += [(f, finding) for f in fresh]
             decided = with_report(line, finding, fresh)
             evidence.append((finding, decided.late))
         after[finding.order_id, finding.number] = decided
@@ -91,11 +97,12 @@ async def _settle(connection: Connection, findings: Sequence[Finding]) -> Settle
     changed = [line for key, line in after.items() if line != before[key]]
     if evidence:
         await _store_evidence(connection, evidence)
+    await note_contradictions(connection, told_again)
     if fresh_fills:
         await store_fills(connection, fresh_fills, {(row["order_id"], row["number"]): row for row in rows})
     if changed:
         await connection.execute(statement("write_lines"), [_json(line, before) for line in changed])
-    positions = await apply_fills(connection, {(f.account_id, str(f.market), f.symbol) for f in fresh_fills})
+    positions = await apply_fills(connection, {f.key[:2] + (f.symbol,) for f, _ in fresh_fills})
     return Settled(tuple(changed), tuple(ignored), tuple(orphans), tuple(positions))
 
 
@@ -117,7 +124,7 @@ def _line(row: asyncpg.Record) -> Line:
         token=row["token"],
         outcome=AttemptOutcome(row["outcome"]) if row["outcome"] else None,
         exchange_order_id=row["exchange_order_id"],
-        exchange_status=row["exchange_status"],
+        exchange_status=ExchangeStatus(row["exchange_status"]) if row["exchange_status"] else None,
         executed=row["executed"],
         executed_quote=row["executed_quote"],
         filled=row["filled"],
@@ -131,7 +138,15 @@ def _line(row: asyncpg.Record) -> Line:
 
 
 # What of a line the bot's row shows; the row is written only when one of these changed.
-_ROW_FIELDS = ("order_status", "exchange_order_id", "executed", "executed_quote", "fee", "fee_asset", "reasoning")
+_ROW_FIELDS = (
+    "order_status",
+    "exchange_order_id",
+    "executed",
+    "executed_quote",
+    "fee",
+    "fee_asset",
+    "reasoning",
+)
 
 
 def _json(line: Line, before: dict[tuple[UUID, int], Line]) -> dict[str, Any]:
@@ -159,7 +174,9 @@ def _json(line: Line, before: dict[tuple[UUID, int], Line]) -> dict[str, Any]:
         "filled_at": line.filled_at,
         "reason_code": line.reason_code,
         "reason": line.reason,
-        "retry_after": f"{line.retry_after.total_seconds()} seconds" if line.retry_after is not None else None,
+        "retry_after": f"{line.retry_after.total_seconds()} seconds"
+        if line.retry_after is not None
+        else None,
         "row_changed": any(getattr(line, field) != getattr(old, field) for field in _ROW_FIELDS),
         "events": list(line.events),
     }
@@ -189,12 +206,15 @@ async def refuse(
 
     Returns:
         The rows rejected; one that changed since the peek is left for the next look.
+
     """
     return await _leave_new(connection, "refuse", refusals)
 
 
-async def hold(connection: Connection, holds: Sequence[tuple[int, tuple[str, str], str, str]]) -> frozenset[UUID]:
-    """Hold rows for their owner's word (PROTOCOL 1): they stay `pending` and leave only by `bridge adopt` or a cancel."""
+async def hold(
+    connection: Connection, holds: Sequence[tuple[int, tuple[str, str], str, str]]
+) -> frozenset[UUID]:
+    """Hold rows for their owner's word (PROTOCOL 1); they leave only by `bridge adopt` or a cancel."""
     return await _leave_new(connection, "hold", holds)
 
 

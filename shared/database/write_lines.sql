@@ -24,7 +24,7 @@ WITH line AS MATERIALIZED (
 ), attempt AS (
     UPDATE bridge.attempt AS a
        SET outcome = l.outcome, exchange_order_id = nullif(l.exchange_order_id, ''),
-           exchange_status = nullif(l.exchange_status, ''), executed = l.executed, executed_quote = l.executed_quote,
+           exchange_status = l.exchange_status, executed = l.executed, executed_quote = l.executed_quote,
            filled = l.filled, fee = l.fee, fee_asset = l.fee_asset, fee_in_quote = l.fee_in_quote,
            reported_at = l.reported_at, reason_code = coalesce(l.reason_code, a.reason_code),
            reason = coalesce(l.reason, a.reason),

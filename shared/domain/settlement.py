@@ -1,7 +1,9 @@
-"""PROTOCOL 6: what a report or an outcome makes of an order's line. Pure: the database locks a line, this decides, it is written.
+"""PROTOCOL 6: what a report or an outcome makes of an order's line.
 
-A *line* is everything we keep about one attempt and its row. Positive evidence (`OrderReport`) is believed from any source, at any
-time, and never undone; the other outcomes count only from whoever holds the token.
+Pure: the database locks a line, this decides, the database writes it.
+
+A *line* is everything we keep about one attempt and its row. Positive evidence (`OrderReport`) is believed
+from any source, at any time, and never undone; the other outcomes count only from whoever holds the token.
 """
 
 from __future__ import annotations
@@ -11,7 +13,15 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from shared.domain.order import OrderStatus
-from shared.domain.states import AttemptOutcome, EntryState
+from shared.domain.states import (
+    AttemptOutcome,
+    EntryState,
+    EvidenceWeight,
+    ExchangeStatus,
+    check_outcome,
+    order_status,
+    weigh_evidence,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,20 +34,6 @@ if TYPE_CHECKING:
 MAX_COUNTED = 3
 ZERO = Decimal(0)
 EIGHT_PLACES = Decimal("1e-8")
-
-# How the exchange's words (Binance REST docs, ENUM definitions, order status) read in the bot's.
-STATUS_WORDS = {
-    "NEW": OrderStatus.OPEN,
-    "PENDING_NEW": OrderStatus.OPEN,
-    "PENDING_CANCEL": OrderStatus.OPEN,
-    "PARTIALLY_FILLED": OrderStatus.PARTIAL,
-    "FILLED": OrderStatus.FILLED,
-    "CANCELED": OrderStatus.CANCELED,
-    "REJECTED": OrderStatus.REJECTED,
-    "EXPIRED": OrderStatus.EXPIRED,
-    "EXPIRED_IN_MATCH": OrderStatus.EXPIRED,
-}
-LIVE = frozenset({OrderStatus.OPEN, OrderStatus.PARTIAL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +54,7 @@ class OrderReport:
         occurred_at: the exchange's time.
         source: `answer`, `stream`, `query` or `operator`.
         fills: those the report carried, each with its place in the ledger's key.
+
     """
 
     order_id: UUID
@@ -67,7 +64,7 @@ class OrderReport:
     symbol: str
     client_order_id: str
     exchange_order_id: str
-    status: str
+    status: ExchangeStatus
     executed: Decimal
     executed_quote: Decimal
     occurred_at: datetime
@@ -88,6 +85,7 @@ class Outcome:
         reason: a sentence for a person.
         retry_after: when it may be tried again, for `not_sent` and `absent`.
         final: the row ends here although the attempt was not sent (an operator's word).
+
     """
 
     order_id: UUID
@@ -120,7 +118,7 @@ class Line:
     token: UUID | None
     outcome: AttemptOutcome | None
     exchange_order_id: str
-    exchange_status: str
+    exchange_status: ExchangeStatus | None
     executed: Decimal
     executed_quote: Decimal
     filled: Decimal
@@ -149,17 +147,18 @@ class Line:
     @property
     def terminal(self) -> bool:
         """The exchange said that nothing more can happen to the order."""
-        return self.exchange_status != "" and STATUS_WORDS[self.exchange_status] not in LIVE
+        return self.exchange_status is not None and self.exchange_status.is_terminal
 
 
 def with_report(line: Line, report: OrderReport, fresh: Sequence[Fill]) -> Line:
     """Believe a report; `fresh` are its fills that were not stored before.
 
-    Older reports change nothing: quantities only grow, and a terminal status stays. A report that contradicts an outcome settled
-    before is marked late (the caller halts the account, cancels what still rests, and raises the alarm).
+    Older reports change nothing: quantities only grow, and a terminal status stays. A report that contradicts
+    an outcome settled before is marked late (the caller halts the account, cancels what still rests, and
+    raises the alarm).
     """
-    late = line.outcome in (AttemptOutcome.ABSENT, AttemptOutcome.NOT_SENT, AttemptOutcome.REJECTED) and (
-        STATUS_WORDS[report.status] is not OrderStatus.REJECTED
+    late = (
+        weigh_evidence(line.outcome) is EvidenceWeight.LATE and report.status is not ExchangeStatus.REJECTED
     )
     newer = report.executed > line.executed or not line.terminal
     status = report.status if newer and not _falls_back(line, report) else line.exchange_status
@@ -190,21 +189,19 @@ def with_report(line: Line, report: OrderReport, fresh: Sequence[Fill]) -> Line:
 
 
 def _falls_back(line: Line, report: OrderReport) -> bool:
-    """A terminal status is never left for a live one, nor PARTIALLY_FILLED for NEW."""
-    if not line.exchange_status:
-        return False
+    """Tell whether a report is older: a terminal status is never left for a live one, nor a fill for NEW."""
     if line.terminal:
-        return STATUS_WORDS[report.status] in LIVE
-    return STATUS_WORDS[report.status] is OrderStatus.OPEN and line.executed > 0
+        return not report.status.is_terminal
+    return report.status is ExchangeStatus.NEW and line.executed > 0
 
 
 def _with_status(line: Line, at: datetime) -> Line:
     """Bring the row's and the entry's state in line with what the exchange said last."""
-    word = STATUS_WORDS[line.exchange_status]
-    if word is OrderStatus.OPEN and line.executed > 0:
-        word = OrderStatus.PARTIAL
-    if word in LIVE and line.order_status is OrderStatus.CANCELED:
-        # The bot cancelled in the database; the exchange will be asked to, and has the last word (PROTOCOL 9).
+    assert line.exchange_status is not None
+    word = order_status(line.exchange_status, line.executed)
+    if not word.is_terminal and line.order_status is OrderStatus.CANCELED:
+        # The bot cancelled in the database; the exchange will be asked to, and has the last word (PROTOCOL
+        # 9).
         word = OrderStatus.CANCELED
     state = EntryState.DONE if line.terminal else EntryState.SUBMITTED
     if line.entry_state is EntryState.DONE and state is EntryState.SUBMITTED and not line.late:
@@ -234,18 +231,30 @@ def _fees(line: Line, fresh: Sequence[Fill]) -> tuple[Decimal, str, Decimal]:
 
 
 def with_outcome(line: Line, outcome: Outcome) -> Line | None:
-    """Settle without positive evidence; None when the word does not count (token lost, other attempt, already final).
+    """Settle without positive evidence; None when the word does not count any more.
 
     Raises:
         ValueError: asked to accept, which takes a report.
+        IllegalTransitionError: absence was judged of an attempt that is not unknown.
+
     """
     if outcome.outcome is AttemptOutcome.ACCEPTED:
         raise ValueError("an attempt is accepted by a report of the exchange, not by an outcome")
     in_flight = line.entry_state in (EntryState.SENDING, EntryState.UNKNOWN)
-    if not in_flight or line.has_evidence or line.token != outcome.token or line.entry_attempts != outcome.number:
+    if (
+        not in_flight
+        or line.has_evidence
+        or line.token != outcome.token
+        or line.entry_attempts != outcome.number
+    ):
         return None
+    check_outcome(line.outcome, outcome.outcome)
     settled = replace(
-        line, outcome=outcome.outcome, reason_code=outcome.reason_code, reason=outcome.reason, retry_after=None
+        line,
+        outcome=outcome.outcome,
+        reason_code=outcome.reason_code,
+        reason=outcome.reason,
+        retry_after=None,
     )
     match outcome.outcome:
         case AttemptOutcome.UNKNOWN:

@@ -1,0 +1,340 @@
+"""`bridge demo`: the whole bridge on one machine, with nothing installed: bot, database, exchange, executor, listener.
+
+Inserts orders the way the bot does, shows what happens to them, and ends with the portfolio, the refusals and
+the latencies. Exits non-zero when anything is not as it should be.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import signal
+import statistics
+import time
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import psycopg
+import typer
+from psycopg.rows import dict_row
+
+from services.command_line.local_testnet import LocalTestnet
+from services.command_line.stand_in_bot import Bot
+from shared.domain.attempt import client_order_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from uuid import UUID
+
+PROOF = Path("build/proof/demo.json")
+SETTLES_WITHIN_S = 20.0
+EXECUTOR = "services.order_executor"
+LISTENER = "services.fill_listener"
+
+
+@dataclass(slots=True)
+class Wanted:
+    """One order of the demo: what the bot writes, and how it has to end."""
+
+    title: str
+    columns: dict[str, Any]
+    ends: str
+    account: str = "trader"
+    reason: str | None = None
+    order_id: UUID | None = None
+    committed_ns: int = 0
+    shown: str = ""
+
+
+def script() -> list[Wanted]:
+    """Return the orders of the demo, in the order in which the bot inserts them."""
+    return [
+        Wanted("BTC/USDT   market buy  350 USDT", {"symbol": "BTC/USDT", "amount": Decimal(350)}, "filled"),
+        Wanted("ETH/USDT   market buy  200 USDT", {"symbol": "ETH/USDT", "amount": Decimal(200)}, "filled"),
+        Wanted("SOL/USDT   market buy  120 USDT", {"symbol": "SOL/USDT", "amount": Decimal(120)}, "filled"),
+        Wanted("BNB/USDT   market buy  150 USDT", {"symbol": "BNB/USDT", "amount": Decimal(150)}, "filled"),
+        Wanted(
+            "XRP/USDT   limit buy    90 USDT, 5 % below the market",
+            {"symbol": "XRP/USDT", "amount": Decimal(90), "type": "limit"},
+            "open",
+        ),
+        Wanted(
+            "BTC/USDT   market buy on an account that is switched off",
+            {"symbol": "BTC/USDT", "amount": Decimal(100)},
+            "rejected",
+            account="inactive",
+            reason="account_inactive",
+        ),
+        Wanted(
+            "BTC/USDT   market buy on another user's account",
+            {"symbol": "BTC/USDT", "amount": Decimal(110)},
+            "rejected",
+            account="foreign",
+            reason="account_foreign",
+        ),
+        Wanted(
+            "MOON/USDT  market buy, a symbol the exchange does not have",
+            {"symbol": "MOON/USDT", "amount": Decimal(130)},
+            "rejected",
+            reason="symbol_unknown",
+        ),
+    ]
+
+
+@dataclass(slots=True)
+class Demo:
+    """One run."""
+
+    local: LocalTestnet
+    bot: Bot
+    connection: psycopg.Connection[dict[str, Any]]
+    orders: list[Wanted] = field(default_factory=script)
+    started: float = field(default_factory=time.monotonic)
+
+    def say(self, text: str) -> None:
+        """Print one line with the seconds since the start."""
+        print(f"{time.monotonic() - self.started:6.2f} s  {text}", flush=True)
+
+    def insert_orders(self, accounts: dict[str, UUID], user: UUID) -> None:
+        """Insert the orders one by one, in a transaction each, like the bot."""
+        for wanted in self.orders:
+            columns = dict(wanted.columns)
+            if columns.get("type") == "limit":
+                columns["price"] = self.price_below_market(columns["symbol"])
+            wanted.order_id = self.bot.order(
+                user, accounts[wanted.account], agent_id="portfolio_architect", reasoning="demo", **columns
+            )
+            wanted.committed_ns = time.time_ns()
+            self.say(f"bot inserts    {wanted.title}")
+
+    def price_below_market(self, symbol: str) -> Decimal:
+        """Return a price 5 % below the market, on the symbol's tick."""
+        ticker = self.local.exchange_get(f"/api/v3/ticker/price?symbol={symbol.replace('/', '')}")
+        return (Decimal(ticker["price"]) * Decimal("0.95")).quantize(Decimal("0.0001"))
+
+    def watch(self) -> bool:
+        """Show every change until all orders are where they have to be; False when that does not happen in time."""
+        deadline = time.monotonic() + SETTLES_WITHIN_S
+        while time.monotonic() < deadline:
+            for process in self.local.processes:
+                process.check()
+            rows = {
+                row["id"]: row
+                for row in self.rows("SELECT id, status::text, filled_amount, avg_fill_price FROM orders")
+            }
+            for wanted in self.orders:
+                assert wanted.order_id is not None
+                row = rows[wanted.order_id]
+                if row["status"] != wanted.shown:
+                    wanted.shown = row["status"]
+                    fill = (
+                        f"  {plain(row['filled_amount'])} at {plain(row['avg_fill_price'])}"
+                        if row["filled_amount"]
+                        else ""
+                    )
+                    self.say(f"  → {row['status']:<9}  {wanted.title}{fill}")
+            filled = [w for w in self.orders if w.ends == "filled"]
+            positions = self.rows("SELECT 1 FROM positions WHERE status = 'open'")
+            if all(w.shown == w.ends for w in self.orders) and len(positions) == len(filled):
+                return self.marked()
+            time.sleep(0.02)
+        return False
+
+    def marked(self) -> bool:
+        """Wait until every position was marked to the market once."""
+        deadline = time.monotonic() + SETTLES_WITHIN_S
+        while time.monotonic() < deadline:
+            stale = self.rows("SELECT 1 FROM positions WHERE status = 'open' AND current_price = entry_price")
+            if not stale:
+                return True
+            time.sleep(0.1)
+        return False
+
+    def rows(self, query: str) -> list[dict[str, Any]]:
+        """Run a query of our own making."""
+        return self.connection.execute(query.encode()).fetchall()
+
+    def report(self, *, settled: bool) -> dict[str, Any]:
+        """Collect what the proof file holds."""
+        received = {
+            r["client_order_id"]: r["arrived_ns"]
+            for r in self.local.admin("GET", "/requests?path=/api/v3/order")
+        }
+        committed = {
+            row["order_id"]: row["ns"]
+            for row in self.rows(
+                "SELECT order_id, (extract(epoch FROM min(pg_xact_commit_timestamp(xmin))) * 1e9)::bigint AS ns "
+                "FROM bridge.event WHERE kind IN ('position_opened', 'position_grown') AND order_id IS NOT NULL "
+                "GROUP BY order_id"
+            )
+        }
+        rows = {
+            row["id"]: row
+            for row in self.rows(
+                "SELECT o.id, o.market_type::text AS market, o.symbol, o.side::text, o.type::text, o.status::text, "
+                "e.reason_code, e.reason FROM orders AS o JOIN bridge.outbox AS e ON e.order_id = o.id"
+            )
+        }
+        orders = []
+        for wanted in self.orders:
+            assert wanted.order_id is not None
+            row = rows[wanted.order_id]
+            arrived = received.get(client_order_id(wanted.order_id, 1))
+            position = committed.get(wanted.order_id)
+            orders.append(
+                {
+                    "order_id": str(row["id"]),
+                    "market": row["market"],
+                    "symbol": row["symbol"],
+                    "side": row["side"],
+                    "type": row["type"],
+                    "status": row["status"],
+                    "reason": row["reason"],
+                    "wakeup_ms": (arrived - wanted.committed_ns) / 1e6 if arrived else None,
+                    "position_ms": (position - wanted.committed_ns) / 1e6 if position else None,
+                    "expected": row["status"] == wanted.ends and row["reason_code"] == wanted.reason,
+                }
+            )
+        positions = [
+            {name: str(value) for name, value in row.items()}
+            for row in self.rows(
+                "SELECT market_type::text AS market, symbol, side::text, size, entry_price, current_price, unrealized_pnl, "
+                "status::text FROM positions ORDER BY opened_at"
+            )
+        ]
+        ok = settled and all(order["expected"] for order in orders) and self.agrees_with_exchange()
+        return {"ok": ok, "orders": orders, "positions": positions}
+
+    def agrees_with_exchange(self) -> bool:
+        """Every order we sent is at the exchange once, and no other order is."""
+        ledger = self.local.admin("GET", "/ledger")["orders"]
+        ours = {client_order_id(w.order_id, 1) for w in self.orders if w.order_id and w.ends != "rejected"}
+        return sorted(entry["order"]["clientOrderId"] for entry in ledger) == sorted(ours)
+
+
+def plain(number: Decimal) -> str:
+    """Write a number without trailing zeros or exponent."""
+    return format(number.normalize(), "f") if number else "0"
+
+
+def print_report(report: dict[str, Any]) -> None:
+    """Print portfolio, refusals and latencies for people."""
+    print("\nPortfolio")
+    print(f"  {'symbol':<10} {'side':<6} {'size':>14} {'entry':>12} {'current':>12} {'PnL':>10}  status")
+    for p in report["positions"]:
+        numbers = (plain(Decimal(p[name])) for name in ("size", "entry_price", "current_price"))
+        size, entry, now = numbers
+        pnl = Decimal(p["unrealized_pnl"]).quantize(Decimal("0.0001"))
+        print(f"  {p['symbol']:<10} {p['side']:<6} {size:>14} {entry:>12} {now:>12} {pnl:>10}  {p['status']}")
+    print("\nNot sent, and why")
+    for order in report["orders"]:
+        if order["status"] == "rejected":
+            print(f"  {order['symbol']:<10} {order['reason']}")
+    wakeups = [o["wakeup_ms"] for o in report["orders"] if o["wakeup_ms"] is not None]
+    settled = [o["position_ms"] for o in report["orders"] if o["position_ms"] is not None]
+    print("\nFrom the bot's commit")
+    for name, values in (
+        ("to the exchange receiving the order", wakeups),
+        ("to the position being committed", settled),
+    ):
+        if values:
+            print(f"  {name:<38} median {statistics.median(values):7.1f} ms   slowest {max(values):7.1f} ms")
+
+
+def fund(name: str) -> dict[str, Any]:
+    """Make an account of the local exchange with money in it; its key says that it is no real one."""
+    return {
+        "name": name,
+        "api_key": f"local-{name}-{secrets.token_hex(16)}",
+        "secret": f"local-secret-{secrets.token_hex(24)}",
+        "balances": {"USDT": "100000", "BTC": "0", "BNB": "0"},
+    }
+
+
+def _interrupt(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def run(*, keep: bool, database_url: str | None) -> int:
+    """Run the demo; returns the exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    trader, other = fund("trader"), fund("other")
+    key = base64.b64encode(secrets.token_bytes(32)).decode()
+    print("Starting PostgreSQL, the local exchange, an order_executor and a fill_listener …", flush=True)
+    try:
+        with LocalTestnet([trader, other], key, database_url=database_url) as local:
+            return _run_on(local, trader, other, keep=keep)
+    except KeyboardInterrupt:
+        print("\nInterrupted; everything is stopped and removed.")
+        return 130
+
+
+def _run_on(local: LocalTestnet, trader: dict[str, Any], other: dict[str, Any], *, keep: bool) -> int:
+    assert local.database_url is not None
+    local.start_service(EXECUTOR)
+    local.start_service(LISTENER)
+    with (
+        Bot(local.database_url, encryption_key=local.encryption_key) as bot,
+        psycopg.connect(local.database_url, autocommit=True, row_factory=dict_row) as connection,
+    ):
+        user, stranger = bot.user(), bot.user()
+        accounts = {
+            "trader": bot.account(user, api_key=trader["api_key"], secret=trader["secret"]),
+            "inactive": bot.account(
+                user, api_key=trader["api_key"], secret=trader["secret"], is_active=False
+            ),
+            "foreign": bot.account(stranger, api_key=other["api_key"], secret=other["secret"]),
+        }
+        demo = Demo(local, bot, connection)
+        demo.insert_orders(accounts, user)
+        report = demo.report(settled=demo.watch())
+        print_report(report)
+        PROOF.parent.mkdir(parents=True, exist_ok=True)
+        PROOF.write_text(json.dumps(report, indent=1))
+        print(
+            f"\n{'Everything is as it should be.' if report['ok'] else 'SOMETHING IS NOT AS IT SHOULD BE.'}  ({PROOF})"
+        )
+        if not report["ok"]:
+            for line in _complaints(demo, report):
+                print(line)
+            return 1
+        if keep:
+            _keep(local, accounts["trader"], user)
+    return 0
+
+
+def _complaints(demo: Demo, report: dict[str, Any]) -> Iterator[str]:
+    for order, wanted in zip(report["orders"], demo.orders, strict=True):
+        if not order["expected"]:
+            yield f"  {wanted.title}: {order['status']} ({order['reason']}), expected {wanted.ends}"
+    for process in demo.local.processes:
+        yield f"--- the end of {process.name}'s log\n{process.tail()}"
+
+
+def _keep(local: LocalTestnet, account: UUID, user: UUID) -> None:
+    print(
+        f"\nStaying up; Ctrl-C ends it. Insert orders by hand:\n\n  psql {local.database_url}\n\n"
+        "  INSERT INTO orders (user_id, exchange_account_id, exchange_order_id, symbol, market_type, side, type, amount, price,\n"
+        "                      avg_fill_price, stop_price, agent_id, reasoning, fee_currency)\n"
+        f"  VALUES ('{user}', '{account}',\n"
+        "          '', 'BTC/USDT', 'spot', 'buy', 'market', 250, 0, 0, 0, '', '', '');\n\n"
+        "  SELECT symbol, status, filled_amount, avg_fill_price, reasoning FROM orders ORDER BY created_at;\n"
+        "  SELECT symbol, side, size, entry_price, current_price, unrealized_pnl FROM positions;\n"
+    )
+    while True:
+        for process in local.processes:
+            process.check()
+        time.sleep(1)
+
+
+def command(
+    keep: Annotated[bool, typer.Option(help="Stay up afterwards, to insert rows by hand.")] = False,
+    database_url: Annotated[
+        str | None, typer.Option(help="An empty PostgreSQL database, where no embedded one is to be had.")
+    ] = None,
+) -> None:
+    """Show the whole bridge at work on this machine: bot, database, exchange, executor, listener."""
+    raise typer.Exit(run(keep=keep, database_url=database_url))

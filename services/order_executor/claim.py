@@ -1,0 +1,259 @@
+"""PROTOCOL 3: the claiming loop.
+
+Peek, prepare, claim in one commit, and hand every claimed order to the socket at once.
+
+One loop claims for the whole process; it takes no more than there are free send slots, so that nothing waits
+between claim and first byte. What it learns about waiting keys is a hint; the outbox is the truth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import asyncpg
+import structlog
+
+from shared import failpoints
+from shared.binance.sign import query
+from shared.database import outbox
+from shared.database.claim import EpochChangedError, Intent, claim
+from shared.database.connect import DATABASE_AWAY, NotDurableError
+from shared.database.settle import hold, refuse
+from shared.domain.attempt import client_order_id
+from shared.domain.settlement import Outcome
+from shared.domain.states import AttemptOutcome
+from shared.domain.verdicts import Held, Rejected, Waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from services.order_executor.prepare import Prepared, Preparer
+    from services.order_executor.quarantine import EpochWatch
+    from services.order_executor.send import Sender
+    from services.order_executor.settle import Settler
+    from services.order_executor.slots import Slots
+    from services.order_executor.take_in import TakeIn
+    from shared.binance.sign import Value
+    from shared.database.connect import Connection, Pool
+    from shared.database.epoch import Epoch
+    from shared.database.outbox import ReadyEntry
+    from shared.settings import ProtocolSettings
+    from shared.telemetry.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+RETRY_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """An order whose attempt is durable: send it now, once."""
+
+    prepared: Prepared
+    intent: Intent
+    params: Mapping[str, Value]
+
+
+class Claimer:
+    """The claiming loop of one process.
+
+    Args:
+        pool: work connections.
+        name: of this process, kept with what it claims.
+        protocol: windows, leases.
+        metrics: of this process.
+        take_in: what wakes it and where to look.
+        epochs: the history of the database it works in.
+        preparer: sizes and guards.
+        sender: sends what was claimed.
+        settler: settles.
+        slots: free send slots.
+
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        name: str,
+        protocol: ProtocolSettings,
+        metrics: Metrics,
+        *,
+        take_in: TakeIn,
+        epochs: EpochWatch,
+        preparer: Preparer,
+        sender: Sender,
+        settler: Settler,
+        slots: Slots,
+    ) -> None:
+        self._pool = pool
+        self._name = name
+        self._protocol = protocol
+        self._metrics = metrics
+        self._take_in = take_in
+        self._epochs = epochs
+        self._preparer = preparer
+        self._sender = sender
+        self._settler = settler
+        self._slots = slots
+
+    async def run(self, draining: asyncio.Event) -> None:
+        """Claim and send until told to drain; what was claimed by then is still sent and settled."""
+        async with asyncio.TaskGroup() as sends:
+            while not draining.is_set():
+                await self._take_in.wake.wait()
+                # Cleared before the look: what arrives while we look wakes us again.
+                self._take_in.wake.clear()
+                await self._claim_all(sends, draining)
+
+    async def _claim_all(self, sends: asyncio.TaskGroup, draining: asyncio.Event) -> None:
+        """Claim until nothing is ready or no slot is free."""
+        while self._slots.free and not draining.is_set():
+            try:
+                claimed = await self._claim_once()
+            except DATABASE_AWAY as error:
+                log.warning("claim.database_away", error=str(error))
+                await asyncio.sleep(RETRY_S)
+                self._take_in.wake.set()
+                return
+            except asyncpg.PostgresError as error:
+                # The rows stay where they are; the sweep brings us back.
+                log.warning("claim.failed", error=str(error), advice="run `bridge doctor`")
+                return
+            for order in claimed:
+                sends.create_task(self._sender.send(order))
+            if not claimed:
+                return
+
+    async def _claim_once(self) -> list[Claimed]:
+        epoch = self._epochs.epoch or await self._epochs.look()
+        async with self._pool.acquire() as connection:
+            entries = await self._peek(connection)
+            if not entries:
+                return []
+            await failpoints.reached("prepare.peeked")
+            prepared = await self._prepare(connection, entries)
+            await failpoints.reached("prepare.sized")
+            if not prepared:
+                return []
+            return await self._claim(connection, prepared, epoch)
+
+    async def _peek(self, connection: Connection) -> list[ReadyEntry]:
+        known = self._take_in.known
+        entries = await outbox.peek(
+            connection,
+            low_water=self._take_in.low_water,
+            keys=known - self._slots.busy_keys(),
+            limit=self._slots.free,
+            max_key_block=self._protocol.max_key_block,
+            twin_window=self._protocol.twin_window,
+        )
+        # A key that brought nothing is forgotten until a notification or the sweep names it again.
+        known.intersection_update(self._slots.busy_keys())
+        known.update(entry.key for entry in entries)
+        return entries
+
+    async def _prepare(self, connection: Connection, entries: Sequence[ReadyEntry]) -> list[Prepared]:
+        """Size and check; settle at once what is refused or held, leave what waits."""
+        prepared: list[Prepared] = []
+        refused: list[tuple[ReadyEntry, Rejected]] = []
+        held: list[tuple[ReadyEntry, Held]] = []
+        for entry in entries:
+            verdict = await self._preparer.prepare(connection, entry)
+            match verdict:
+                case Rejected():
+                    refused.append((entry, verdict))
+                case Held():
+                    held.append((entry, verdict))
+                case Waiting():
+                    self._metrics.orders_waiting(entry.order.market, verdict.code).inc()
+                    self._take_in.known.discard(entry.key)
+                case _:
+                    prepared.append(verdict)
+        if refused:
+            gone = await refuse(
+                connection, [(e.entry_id, e.row_version, v.code, v.sentence) for e, v in refused]
+            )
+            for entry, rejected in refused:
+                if entry.order.id in gone:
+                    self._metrics.orders_failed(entry.order.market, rejected.code).inc()
+                    log.info("order.rejected", order_id=str(entry.order.id), reason_code=rejected.code)
+        if held:
+            await hold(connection, [(e.entry_id, e.row_version, v.code, v.sentence) for e, v in held])
+            for entry, verdict in held:
+                self._metrics.orders_held(entry.order.market, verdict.code).inc()
+                log.warning("order.held", order_id=str(entry.order.id), reason_code=verdict.code)
+        return prepared
+
+    async def _claim(
+        self, connection: Connection, prepared: Sequence[Prepared], epoch: Epoch
+    ) -> list[Claimed]:
+        orders = [self._intend(order) for order in prepared]
+        await failpoints.reached("claim.before")
+        try:
+            mine = await claim(
+                connection,
+                [order.intent for order in orders],
+                recv_window_ms=self._protocol.recv_window_ms,
+                owner=self._name,
+                lease=self._protocol.lease,
+                epoch=epoch,
+            )
+        except EpochChangedError:
+            await self._epochs.look()
+            self._take_in.wake.set()
+            return []
+        except NotDurableError as error:
+            self._give_back(orders, str(error))
+            return []
+        await failpoints.reached("claim.committed")
+        claimed = [order for order in orders if order.intent.order_id in mine]
+        for order in claimed:
+            self._slots.take(order.intent.token, order.prepared.entry.key)
+        return claimed
+
+    def _intend(self, order: Prepared) -> Claimed:
+        """Decide everything about the attempt: its id, its parameters, its signing timestamp, its token."""
+        entry = order.entry
+        number = entry.attempts + 1
+        own_id = client_order_id(entry.order.id, number)
+        signed_at_ms = order.venue.rest.clock.exchange_now_ms()
+        params: dict[str, Value] = {
+            **order.sized.params,
+            "newClientOrderId": own_id,
+            "recvWindow": self._protocol.recv_window_ms,
+            "timestamp": signed_at_ms,
+        }
+        intent = Intent(
+            entry_id=entry.entry_id,
+            order_id=entry.order.id,
+            number=number,
+            row_version=entry.row_version,
+            client_order_id=own_id,
+            symbol=order.instrument.symbol,
+            base_asset=order.instrument.base,
+            quote_asset=order.instrument.quote,
+            parameters=query(params),
+            signed_at_ms=signed_at_ms,
+            base_url=order.venue.base_url,
+            api_key_hash=order.credentials.fingerprint,
+            token=uuid4(),
+        )
+        return Claimed(order, intent, params)
+
+    def _give_back(self, orders: Sequence[Claimed], why: str) -> None:
+        """Settle as not sent what the synchronous standby did not confirm: nothing of it left."""
+        for order in orders:
+            self._settler.put(
+                Outcome(
+                    order_id=order.intent.order_id,
+                    number=order.intent.number,
+                    token=order.intent.token,
+                    outcome=AttemptOutcome.NOT_SENT,
+                    reason_code="commit_unconfirmed",
+                    reason=f"The synchronous standby did not confirm the claim ({why}); nothing was sent.",
+                    retry_after=self._protocol.sweep_interval,
+                )
+            )

@@ -1,0 +1,179 @@
+"""The order executor: its parts, and how they are put together.
+
+One loop claims, each claimed order is sent at once, one task settles. Beside them: the sweep, the resolver,
+the venues, the leases. Whatever fails in one of them reaches the task group and ends the process; whatever
+the outside world does, does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import structlog
+
+from services.order_executor.cancel import Canceller
+from services.order_executor.claim import Claimer
+from services.order_executor.pauses import Pauses
+from services.order_executor.prepare import Preparer
+from services.order_executor.quarantine import EpochWatch
+from services.order_executor.resolve import Resolver
+from services.order_executor.send import Sender
+from services.order_executor.settle import Settler
+from services.order_executor.slots import Slots
+from services.order_executor.take_in import TakeIn
+from services.order_executor.venues import Venues
+from shared.database import leases
+from shared.database.connect import DATABASE_AWAY
+from shared.domain.settlement import OrderReport
+from shared.domain.states import AttemptOutcome
+from shared.keys import Keys
+from shared.telemetry.server import State
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shared.database.connect import Pool
+    from shared.database.settle import Finding, Settled
+    from shared.settings import Configuration
+    from shared.telemetry.metrics import Metrics
+    from shared.telemetry.redaction import Redactor
+
+log = structlog.get_logger(__name__)
+
+RENEWALS_PER_LEASE = 4
+
+
+class Executor:
+    """Everything one executor process runs.
+
+    Args:
+        configuration: all settings.
+        pool: work connections.
+        metrics: of this process.
+        redactor: told every secret.
+
+    """
+
+    def __init__(
+        self, configuration: Configuration, pool: Pool, metrics: Metrics, redactor: Redactor
+    ) -> None:
+        protocol = configuration.protocol
+        self._configuration = configuration
+        self._pool = pool
+        self._metrics = metrics
+        name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
+        keys = Keys(configuration.encryption.keyring(), redactor)
+        self._draining = asyncio.Event()
+        self._slots = Slots(protocol.send_slots)
+        self._epochs = EpochWatch(pool, protocol, metrics)
+        self._venues = Venues(configuration)
+        self._settler = Settler(pool, self._settled)
+        self._take_in = TakeIn(pool, metrics, sweep_interval=protocol.sweep_interval, on_sweep=self._sweep)
+        self._pauses = Pauses(pool, metrics, on_open=self._take_in.look_again)
+        self._listener = self._take_in.listener(configuration.database.listen_dsn, f"order_executor {name}")
+        self._canceller = Canceller(pool, self._venues, keys, self._settler, protocol, metrics)
+        self._resolver = Resolver(
+            pool,
+            name,
+            self._venues,
+            keys,
+            self._settler,
+            ask_again_after=protocol.sweep_interval,
+            metrics=metrics,
+        )
+        self._claimer = Claimer(
+            pool,
+            name,
+            protocol,
+            metrics,
+            take_in=self._take_in,
+            epochs=self._epochs,
+            preparer=Preparer(configuration, self._venues, keys, self._pauses),
+            sender=Sender(protocol.recv_window_ms, self._settler, self._pauses, metrics),
+            settler=self._settler,
+            slots=self._slots,
+        )
+
+    async def run(self) -> None:
+        """Work until `drain` is called; then send and settle what was claimed, and return."""
+        async with asyncio.TaskGroup() as background:
+            tasks = [
+                background.create_task(work, name=title)
+                for title, work in {
+                    "listen": self._listener.run(),
+                    "sweep": self._take_in.run(),
+                    "venues": self._venues.run(),
+                    "pauses": self._pauses.run(),
+                    "resolve": self._resolver.run(),
+                    "leases": self._keep_leases(),
+                    "settle": self._settler.run(),
+                }.items()
+            ]
+            await self._claimer.run(self._draining)
+            await self._settler.drained()
+            for task in tasks:
+                task.cancel()
+        await self._venues.aclose()
+
+    def drain(self) -> None:
+        """Claim nothing more; `run` returns when what is in flight is settled."""
+        log.info("draining", in_flight=len(self._slots.tokens))
+        self._metrics.draining.set(1)
+        self._draining.set()
+        self._take_in.wake.set()
+
+    def ready(self) -> State:
+        """Say whether orders can be taken in now."""
+        if not self._take_in.swept:
+            return State(ready=False, sentence="the first sweep of the outbox is not through yet")
+        if not self._listener.up:
+            return State(ready=False, sentence="LISTEN is not up; rows are found by the sweep only")
+        return State(ready=True, sentence="taking in orders")
+
+    async def _sweep(self) -> None:
+        """Do on every sweep what needs doing in every process."""
+        await self._epochs.look()
+        await self._pauses.refresh()
+        await self._canceller.look()
+
+    async def _keep_leases(self) -> None:
+        """Renew the leases of what is in flight here (PROTOCOL 3)."""
+        lease = self._configuration.protocol.lease
+        while True:
+            await asyncio.sleep(lease.total_seconds() / RENEWALS_PER_LEASE)
+            tokens = self._slots.tokens
+            if not tokens:
+                continue
+            try:
+                async with self._pool.acquire() as connection:
+                    await leases.renew(connection, tokens, lease=lease)
+            except DATABASE_AWAY as error:
+                log.warning("leases.database_away", error=str(error))
+
+    def _settled(self, findings: Sequence[Finding], settled: Settled) -> None:
+        """Free the slots, count, and look at the keys again."""
+        for finding in findings:
+            if not isinstance(finding, OrderReport):
+                self._slots.release(finding.token)
+        for line in settled.lines:
+            if line.token is not None:
+                self._slots.release(line.token)
+            self._metrics.attempts(line.market, str(line.outcome)).inc()
+            if line.outcome is AttemptOutcome.ACCEPTED:
+                self._metrics.orders_executed(line.market).inc()
+            elif line.outcome is AttemptOutcome.REJECTED:
+                self._metrics.orders_failed(line.market, line.reason_code or "rejected").inc()
+            log.info(
+                "order.settled",
+                order_id=str(line.order_id),
+                attempt=line.number,
+                outcome=line.outcome,
+                state=line.entry_state,
+                status=line.order_status,
+                executed=str(line.executed),
+            )
+        self._take_in.look_again()

@@ -1,0 +1,161 @@
+"""PROTOCOL 8: waiting. A paused address is probed with `ping` and `time`, never with an order.
+
+Three transport failures in a row pause an address for this process; what the exchange itself says (429, 418,
+-1015, a refused key) is shared by all through the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from shared.binance.rest import Answer
+from shared.database import pauses as database
+from shared.database.connect import DATABASE_AWAY
+from shared.domain.verdicts import Code, reject, wait
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from shared.binance.venue import Venue
+    from shared.database.connect import Pool
+    from shared.database.outbox import ReadyEntry
+    from shared.domain.classify import Pause
+    from shared.domain.verdicts import Rejected, Waiting
+    from shared.telemetry.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+FAILURES_TO_PAUSE = 3
+FIRST_PROBE_S = 0.25
+LONGEST_PROBE_S = 5.0
+DEFAULT_PAUSE = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class _Begin:
+    scope: str
+    key: str
+    lasting: timedelta | None
+    reason: str
+    account_version: str | None
+
+
+class Pauses:
+    """What is paused, as far as this process knows.
+
+    Args:
+        pool: work connections.
+        metrics: of this process.
+        on_open: called when a paused address answers again.
+
+    """
+
+    def __init__(self, pool: Pool, metrics: Metrics, on_open: Callable[[], None]) -> None:
+        self._pool = pool
+        self._metrics = metrics
+        self._on_open = on_open
+        self._failures: dict[str, int] = {}
+        self._closed: dict[str, Venue] = {}
+        self._to_probe: asyncio.Queue[Venue] = asyncio.Queue()
+        self._to_store: asyncio.Queue[_Begin] = asyncio.Queue()
+        self._shared: dict[tuple[str, str], database.PauseRow] = {}
+
+    def verdict(self, venue: Venue, entry: ReadyEntry) -> Waiting | Rejected | None:
+        """Say whether a row has to wait, or, with a refused key, is rejected; None when nothing is paused."""
+        if venue.base_url in self._closed:
+            return wait(Code.PAUSED, address=venue.base_url)
+        if pause := self._shared.get(("address", venue.base_url)):
+            return wait(Code.BANNED, until=pause.until.isoformat() if pause.until else "further notice")
+        account_id = str(entry.order.account_id)
+        if ("account", account_id) in self._shared:
+            return wait(Code.RATE_LIMITED)
+        key = self._shared.get(("key", account_id))
+        if key is not None and entry.account is not None and key.account_version == entry.account.version:
+            return reject(Code.KEY_REFUSED, reason=key.reason)
+        return None
+
+    def endpoint_answered(self, venue: Venue) -> None:
+        """Count a success: failures in a row start at zero again."""
+        self._failures.pop(venue.base_url, None)
+
+    def endpoint_failed(self, venue: Venue) -> None:
+        """Count a transport failure; the third in a row pauses the address until a probe is answered."""
+        failures = self._failures.get(venue.base_url, 0) + 1
+        self._failures[venue.base_url] = failures
+        if failures >= FAILURES_TO_PAUSE and venue.base_url not in self._closed:
+            self._closed[venue.base_url] = venue
+            self._to_probe.put_nowait(venue)
+            self._metrics.pauses("address", "transport").inc()
+            log.warning("address.paused", base_url=venue.base_url, failures=failures)
+
+    def pause_address(self, venue: Venue, seconds: float | None, reason: str) -> None:
+        """Pause an address for everybody: the exchange said so."""
+        self._begin("address", venue.base_url, seconds, reason, None)
+
+    def pause_account(self, entry: ReadyEntry, scope: Pause, seconds: float | None, reason: str) -> None:
+        """Pause an account for everybody; one whose key was refused until its row changes."""
+        version = entry.account.version if entry.account else None
+        self._begin(str(scope), str(entry.order.account_id), seconds, reason, version)
+
+    def _begin(
+        self, scope: str, key: str, seconds: float | None, reason: str, account_version: str | None
+    ) -> None:
+        lasting = None if scope == "key" else timedelta(seconds=seconds) if seconds else DEFAULT_PAUSE
+        # Known here at once; the database tells the others.
+        self._shared[scope, key] = database.PauseRow(scope, key, None, reason, account_version)
+        self._to_store.put_nowait(_Begin(scope, key, lasting, reason, account_version))
+        self._metrics.pauses(scope, "exchange").inc()
+        log.warning("paused", scope=scope, key=key, seconds=seconds, reason=reason)
+
+    async def refresh(self) -> None:
+        """Read what is in force; called with every sweep."""
+        async with self._pool.acquire() as connection:
+            rows = await database.in_force(connection)
+        self._shared = {(row.scope, row.key): row for row in rows}
+
+    async def run(self) -> None:
+        """Store pauses and probe paused addresses until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._store())
+            while True:
+                venue = await self._to_probe.get()
+                tasks.create_task(self._probe(venue))
+
+    async def _store(self) -> None:
+        while True:
+            begin = await self._to_store.get()
+            while True:
+                try:
+                    async with self._pool.acquire() as connection:
+                        await database.begin(
+                            connection,
+                            scope=begin.scope,
+                            key=begin.key,
+                            lasting=begin.lasting,
+                            reason=begin.reason,
+                            account_version=begin.account_version,
+                        )
+                    break
+                except DATABASE_AWAY as error:
+                    log.warning("pause.database_away", error=str(error))
+                    await asyncio.sleep(FIRST_PROBE_S)
+
+    async def _probe(self, venue: Venue) -> None:
+        """Ask `ping`, then the time, ever more rarely, until both are answered."""
+        interval = FIRST_PROBE_S
+        while True:
+            await asyncio.sleep(interval)
+            if isinstance(await venue.rest.ping(), Answer) and isinstance(
+                await venue.rest.server_time(), Answer
+            ):
+                break
+            interval = min(interval * 2, LONGEST_PROBE_S)
+        self._failures.pop(venue.base_url, None)
+        del self._closed[venue.base_url]
+        log.info("address.open", base_url=venue.base_url)
+        self._on_open()

@@ -1,0 +1,184 @@
+"""PROTOCOL 2: prepare without a lock. Guards, key, symbol, price, size: everything known before the claim.
+
+A row leaves here as `Prepared`, or with a verdict: waiting, held or rejected (DESIGN 5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shared.binance.rest import Answer
+from shared.database.holdings import held_size
+from shared.domain.attempt import MAX_ATTEMPTS
+from shared.domain.guards import AccountFacts, Snapshot, Switch, before_sizing
+from shared.domain.money import ZERO, parse_decimal
+from shared.domain.order import Market, OrderType, Side
+from shared.domain.reading import Held as Holding
+from shared.domain.reading import Unit
+from shared.domain.sizing import UnitPolicy, reduces, size
+from shared.domain.verdicts import Code, Rejected, Waiting, hold, wait
+from shared.keys import KeyUnreadableError
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from services.order_executor.pauses import Pauses
+    from services.order_executor.venues import Venues
+    from shared.binance.sign import Credentials
+    from shared.binance.venue import Venue
+    from shared.database.connect import Connection
+    from shared.database.outbox import ReadyEntry
+    from shared.domain.sizing import Book, Sized
+    from shared.domain.symbol import Instrument
+    from shared.domain.verdicts import Verdict
+    from shared.keys import Keys
+    from shared.settings import Configuration
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A row that may be claimed: what to send, with which key, where."""
+
+    entry: ReadyEntry
+    venue: Venue
+    credentials: Credentials
+    instrument: Instrument
+    sized: Sized
+
+
+class Preparer:
+    """Prepares rows.
+
+    Args:
+        configuration: guards, units, ages.
+        venues: clocks, instruments, prices.
+        keys: the accounts' keys.
+        pauses: what is paused.
+
+    """
+
+    def __init__(self, configuration: Configuration, venues: Venues, keys: Keys, pauses: Pauses) -> None:
+        guards = configuration.guards
+        self._protocol = configuration.protocol
+        self._guards = guards
+        self._venues = venues
+        self._keys = keys
+        self._pauses = pauses
+        self._units = UnitPolicy(
+            default=Unit(guards.unit),
+            by_agent={agent: Unit(unit) for agent, unit in guards.unit_by_agent.items()},
+            by_market={market: Unit(unit) for market, unit in guards.unit_by_market.items()},
+        )
+
+    async def prepare(self, connection: Connection, entry: ReadyEntry) -> Prepared | Verdict:
+        """Prepare one row, or say why not."""
+        if entry.attempts >= MAX_ATTEMPTS:
+            return hold(Code.ATTEMPTS_USED_UP, count=entry.attempts)
+        credentials = self._credentials(entry)
+        verdict = before_sizing(self._snapshot(entry, key_readable=credentials is not None))
+        if verdict is not None:
+            return verdict
+        assert entry.account is not None
+        assert credentials is not None
+        venue = self._venues.of(entry.order.market, testnet=entry.account.is_testnet)
+        paused = self._pauses.verdict(venue, entry)
+        if paused is not None:
+            return paused
+        if not venue.rest.clock.trusted(self._protocol.recv_window_ms) or venue.instruments is None:
+            return wait(Code.CLOCK_UNKNOWN)
+        instrument = venue.instruments.resolve(entry.order.symbol)
+        if isinstance(instrument, Rejected):
+            return instrument
+        sized = await self._size(connection, entry, venue, credentials, instrument)
+        if isinstance(sized, Rejected | Waiting):
+            return sized
+        return Prepared(entry, venue, credentials, instrument, sized)
+
+    def _credentials(self, entry: ReadyEntry) -> Credentials | None:
+        account = entry.account
+        if account is None:
+            return None
+        try:
+            return self._keys.of(
+                entry.order.account_id, account.version, account.api_key_encrypted, account.secret_encrypted
+            )
+        except KeyUnreadableError:
+            return None
+
+    def _snapshot(self, entry: ReadyEntry, *, key_readable: bool) -> Snapshot:
+        account = entry.account
+        return Snapshot(
+            order=entry.order,
+            account=AccountFacts(
+                id=entry.order.account_id,
+                user_id=account.user_id,
+                exchange=account.exchange,
+                is_active=account.is_active,
+                is_testnet=account.is_testnet,
+                key_readable=key_readable,
+            )
+            if account
+            else None,
+            user_active=entry.user_active,
+            live=self._guards.live_trading,
+            from_before=False,  # such rows are held from the start (PROTOCOL 1); an adopted one is not
+            age=entry.age,
+            max_age=self._protocol.max_order_age,
+            twin_of=entry.twin_of,
+            twin_apart=entry.twin_apart,
+            halt=Switch(*entry.halt) if entry.halt else None,
+            reduce_only=Switch(*entry.reduce_only) if entry.reduce_only else None,
+            breaker=entry.breaker,
+            sent_last_minute=entry.sent_last_minute,
+            max_per_minute=self._guards.max_orders_per_minute,
+        )
+
+    async def _size(
+        self,
+        connection: Connection,
+        entry: ReadyEntry,
+        venue: Venue,
+        credentials: Credentials,
+        instrument: Instrument,
+    ) -> Sized | Rejected | Waiting:
+        order = entry.order
+        holding: Holding | None = None
+        if reduces(order):
+            found = await self._holding(connection, entry, venue, credentials, instrument)
+            if isinstance(found, Waiting):
+                return found
+            holding = found
+        book: Book | None = None
+        if order.type is not OrderType.LIMIT or holding is not None:
+            book = await venue.book(instrument.symbol)
+        return size(order, instrument, book, holding, self._units)
+
+    async def _holding(
+        self,
+        connection: Connection,
+        entry: ReadyEntry,
+        venue: Venue,
+        credentials: Credentials,
+        instrument: Instrument,
+    ) -> Holding | Waiting | None:
+        """Return what a reducing row may reduce: our position, and what the exchange has free."""
+        order = entry.order
+        if order.market is not Market.SPOT:
+            return None
+        held = await held_size(
+            connection, order.account_id, instrument.symbol, order.strategy_id, order.side.opposite
+        )
+        if held == 0:
+            return None
+        answer = await venue.rest.account(credentials)
+        if not isinstance(answer, Answer) or not answer.ok:
+            return wait(Code.PAUSED, address=venue.base_url)
+        return Holding(size=held, free=_free(answer, instrument.base), side=Side.BUY)
+
+
+def _free(answer: Answer, asset: str) -> Decimal:
+    for balance in answer.body.get("balances", ()):
+        if balance.get("asset") == asset:
+            return parse_decimal(balance.get("free"))
+    return ZERO

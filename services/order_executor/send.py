@@ -1,0 +1,176 @@
+"""PROTOCOL 4 and 5: send once, with the stored timestamp and parameters, and classify what comes back.
+
+Nothing here, and nothing below, sends again. Whatever happens, exactly one finding goes to the settler.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from shared import failpoints
+from shared.binance.rest import Answer
+from shared.binance.sign import signed_query
+from shared.domain.attempt import SigningWindow
+from shared.domain.classify import Expected, Pause, classify, classify_failure
+from shared.domain.fill import FillOrigin, UnreadablePayloadError
+from shared.domain.reports import report_of_answer
+from shared.domain.settlement import Outcome
+from shared.domain.states import AttemptOutcome
+from shared.telemetry.logs import about
+
+if TYPE_CHECKING:
+    from services.order_executor.claim import Claimed
+    from services.order_executor.pauses import Pauses
+    from services.order_executor.settle import Settler
+    from shared.binance.rest import Result
+    from shared.database.settle import Finding
+    from shared.domain.classify import Classification
+    from shared.telemetry.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+FIRST_RETRY = timedelta(milliseconds=250)
+
+
+class Sender:
+    """Sends claimed orders.
+
+    Args:
+        recv_window_ms: of every order.
+        settler: takes the findings.
+        pauses: told what the exchange or the network says about an address, an account, a key.
+        metrics: of this process.
+
+    """
+
+    def __init__(self, recv_window_ms: int, settler: Settler, pauses: Pauses, metrics: Metrics) -> None:
+        self._recv_window_ms = recv_window_ms
+        self._settler = settler
+        self._pauses = pauses
+        self._metrics = metrics
+
+    async def send(self, order: Claimed) -> None:
+        """Send one order and hand over what became of it."""
+        intent = order.intent
+        with about(
+            order_id=intent.order_id,
+            account_id=order.prepared.entry.order.account_id,
+            attempt=intent.number,
+        ):
+            result = await self._post(order)
+            await failpoints.reached("send.answered")
+            finding = self._classify(order, result)
+            await failpoints.reached("classify.done")
+            self._settler.put(finding)
+
+    async def _post(self, order: Claimed) -> Result | None:
+        """POST once; None when less than half the window was left before the first byte."""
+        venue, credentials = order.prepared.venue, order.prepared.credentials
+        window = SigningWindow(order.intent.signed_at_ms, self._recv_window_ms)
+        now_ms = venue.rest.clock.exchange_now_ms() if venue.rest.clock.known else window.deadline_ms
+        if window.must_not_send(now_ms):
+            return None
+        await failpoints.reached("send.before")
+        started = time.monotonic()
+        self._metrics.commit_to_send(order.prepared.entry.order.market).observe(
+            max(0.0, (datetime.now(UTC) - order.prepared.entry.order.created_at).total_seconds())
+        )
+        result = await venue.rest.place_order(
+            signed_query(order.params, credentials),
+            credentials.api_key,
+            first_byte_before=started + (window.first_byte_before_ms - now_ms) / 1000,
+        )
+        self._metrics.send_to_ack(order.prepared.entry.order.market).observe(time.monotonic() - started)
+        return result
+
+    def _classify(self, order: Claimed, result: Result | None) -> Finding:
+        intent, venue = order.intent, order.prepared.venue
+        if result is None:
+            return self._outcome(
+                order,
+                AttemptOutcome.NOT_SENT,
+                "too_late",
+                "Less than half of the receive window was left before the first byte; it was not sent.",
+            )
+        if isinstance(result, Answer):
+            classification = classify(
+                venue.market,
+                result.status,
+                result.body,
+                Expected(intent.client_order_id, intent.symbol),
+                retry_after=result.headers.get("retry-after"),
+                now_exchange_ms=venue.rest.clock.exchange_now_ms() if venue.rest.clock.known else None,
+            )
+        else:
+            classification = classify_failure(result.reason, int(result.bytes_written))
+        self._act_on(order, classification)
+        if classification.outcome is AttemptOutcome.ACCEPTED:
+            assert isinstance(result, Answer)
+            return self._accepted(order, result)
+        log.warning(
+            "order.not_accepted",
+            outcome=classification.outcome,
+            reason_code=classification.reason_code,
+            reason=classification.sentence,
+        )
+        return self._outcome(
+            order, classification.outcome, classification.reason_code, classification.sentence
+        )
+
+    def _accepted(self, order: Claimed, answer: Answer) -> Finding:
+        intent, venue = order.intent, order.prepared.venue
+        origin = FillOrigin(
+            account_id=order.prepared.entry.order.account_id,
+            market=venue.market,
+            environment_epoch=venue.environment_epoch,
+            pair=(intent.base_asset, intent.quote_asset),
+            prices=venue.prices(),
+        )
+        try:
+            report = report_of_answer(answer.body, origin)
+        except UnreadablePayloadError as error:
+            log.warning("answer.unreadable", error=str(error))
+            report = None
+        if report is not None:
+            return report
+        return self._outcome(
+            order,
+            AttemptOutcome.UNKNOWN,
+            "unreadable_answer",
+            "Binance accepted the order with an answer that cannot be read; it is being asked.",
+        )
+
+    def _act_on(self, order: Claimed, classification: Classification[AttemptOutcome]) -> None:
+        """Do what the answer says besides settling: pause, measure the clock, read the filters again."""
+        venue = order.prepared.venue
+        if classification.resync_clock:
+            venue.resync_clock()
+        if classification.outcome is AttemptOutcome.REJECTED and classification.pause is None:
+            venue.reread_instruments()
+        if classification.endpoint_failed:
+            self._pauses.endpoint_failed(venue)
+        else:
+            self._pauses.endpoint_answered(venue)
+        match classification.pause:
+            case Pause.ADDRESS:
+                self._pauses.pause_address(venue, classification.retry_after_s, classification.sentence)
+            case Pause.ACCOUNT | Pause.KEY as scope:
+                self._pauses.pause_account(
+                    order.prepared.entry, scope, classification.retry_after_s, classification.sentence
+                )
+
+    @staticmethod
+    def _outcome(order: Claimed, outcome: AttemptOutcome, code: str, reason: str) -> Outcome:
+        return Outcome(
+            order_id=order.intent.order_id,
+            number=order.intent.number,
+            token=order.intent.token,
+            outcome=outcome,
+            reason_code=code,
+            reason=reason,
+            retry_after=FIRST_RETRY if outcome is AttemptOutcome.NOT_SENT else None,
+        )

@@ -1,0 +1,78 @@
+"""PROTOCOL 6: settle what came back, many orders at once, losing none while the database is away."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import asyncpg
+import structlog
+
+from shared import failpoints
+from shared.database.connect import DATABASE_AWAY, NotDurableError
+from shared.database.settle import settle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from shared.database.connect import Pool
+    from shared.database.settle import Finding, Settled
+
+log = structlog.get_logger(__name__)
+
+BATCH = 64
+RETRY_S = 0.25
+
+
+class Settler:
+    """Settles findings in batches: while one batch commits, the next gathers.
+
+    Args:
+        pool: work connections.
+        on_settled: told what was written.
+
+    """
+
+    def __init__(self, pool: Pool, on_settled: Callable[[Sequence[Finding], Settled], None]) -> None:
+        self._pool = pool
+        self._on_settled = on_settled
+        self._queue: asyncio.Queue[Finding] = asyncio.Queue()
+
+    def put(self, finding: Finding) -> None:
+        """Hand over a finding; it is settled as soon as the database takes it."""
+        self._queue.put_nowait(finding)
+
+    async def run(self) -> None:
+        """Settle until cancelled; `drained` first when nothing may be lost."""
+        while True:
+            batch = [await self._queue.get()]
+            while len(batch) < BATCH and not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            await self._settle(batch)
+            for _ in batch:
+                self._queue.task_done()
+
+    async def drained(self) -> None:
+        """Wait until everything handed over is settled."""
+        await self._queue.join()
+
+    async def _settle(self, batch: list[Finding]) -> None:
+        while True:
+            try:
+                await failpoints.reached("settle.before")
+                async with self._pool.acquire() as connection:
+                    settled = await settle(connection, batch)
+                await failpoints.reached("settle.committed")
+            except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+                # Somebody (the bot) holds one of the rows; the others must not wait for it.
+                if len(batch) > 1:
+                    for finding in batch:
+                        await self._settle([finding])
+                    return
+                log.warning("settle.row_locked", order_id=str(batch[0].order_id))
+            except (*DATABASE_AWAY, NotDurableError) as error:
+                log.warning("settle.database_away", orders=len(batch), error=str(error))
+                await asyncio.sleep(RETRY_S)
+            else:
+                self._on_settled(batch, settled)
+                return

@@ -1,0 +1,115 @@
+"""PROTOCOL 1: take in.
+
+Notifications wake us at once; the sweep finds what they, the trigger or a restart left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import asyncpg
+import structlog
+
+from shared.database import leases, outbox
+from shared.database.connect import DATABASE_AWAY
+from shared.database.listen import Listener
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from datetime import timedelta
+
+    from shared.database.connect import Pool
+    from shared.database.outbox import Key
+    from shared.telemetry.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+
+class TakeIn:
+    """What this process knows about keys that have rows waiting: a hint, the truth is in the outbox.
+
+    Args:
+        pool: work connections.
+        metrics: of this process.
+        sweep_interval: between two full looks.
+        on_sweep: further work of a sweep (epoch, cancels), on the same beat.
+
+    Attributes:
+        wake: set when there may be something to claim; cleared before the look.
+        known: keys with a backlog, as far as we know.
+        low_water: ids from here on are looked through at every look.
+
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        metrics: Metrics,
+        *,
+        sweep_interval: timedelta,
+        on_sweep: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._pool = pool
+        self._metrics = metrics
+        self._interval = sweep_interval
+        self._on_sweep = on_sweep
+        self._sweep_now = asyncio.Event()
+        self.wake = asyncio.Event()
+        self.known: set[Key] = set()
+        self.low_water = 0
+        self.swept = False
+
+    def listener(self, dsn: str, application_name: str) -> Listener:
+        """Make the LISTEN connection that wakes this process."""
+        return Listener(
+            dsn,
+            [outbox.CHANNEL],
+            on_notification=lambda _channel: self.wake.set(),
+            on_connected=self._connected,
+            on_down=lambda: self._metrics.listen_up.set(0),
+            application_name=application_name,
+        )
+
+    def _connected(self) -> None:
+        """Catch up: what was notified while nobody listened is found now, not at the next beat."""
+        self._metrics.listen_up.set(1)
+        self._metrics.listen_reconnects.inc()
+        self._sweep_now.set()
+
+    def look_again(self) -> None:
+        """Look for rows at once: a slot is free, or an address open again."""
+        self.wake.set()
+
+    async def run(self) -> None:
+        """Sweep at every interval, and right after each reconnect, until cancelled."""
+        while True:
+            self._sweep_now.clear()
+            try:
+                await self._sweep()
+                self.swept = True
+            except DATABASE_AWAY as error:
+                log.warning("sweep.database_away", error=str(error))
+            except asyncpg.PostgresError as error:
+                log.warning("sweep.failed", error=str(error), advice="run `bridge doctor`")
+            try:
+                await asyncio.wait_for(self._sweep_now.wait(), self._interval.total_seconds())
+            except TimeoutError:
+                continue
+
+    async def _sweep(self) -> None:
+        async with self._pool.acquire() as connection:
+            missed = await outbox.take_in_missed(connection)
+            if missed:
+                log.warning("sweep.trigger_missed", orders=len(missed), advice="see bridge.trigger_failures")
+                self._metrics.sweep_found.inc(len(missed))
+            expired = await leases.expire(connection)
+            if expired:
+                log.warning("sweep.leases_expired", orders=[str(order) for order in expired])
+            self.known |= await outbox.keys_waiting(connection)
+            self.low_water = await outbox.low_water_mark(connection, trail=self._interval)
+            counts = await outbox.depth(connection)
+        self._metrics.queue_depth.replace({(state,): count for state, count in counts.items()})
+        self._metrics.queue_read.set_to_current_time()
+        await self._on_sweep()
+        self.wake.set()

@@ -1,0 +1,64 @@
+"""The venues this executor sends to: one per market and environment, opened when the first row needs it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from shared.binance.clock_offset import Clock
+from shared.binance.spot import SpotRest
+from shared.binance.transport import BinanceTransport
+from shared.binance.venue import Venue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from shared.domain.order import Market
+    from shared.settings import Configuration
+
+
+class Venues:
+    """Opens venues and keeps them.
+
+    Args:
+        configuration: endpoints, recvWindow, price age.
+
+    """
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._transport = BinanceTransport(max_connections=configuration.protocol.send_slots + 16)
+        self._venues: dict[tuple[Market, bool], Venue] = {}
+        self._opened: asyncio.Queue[Venue] = asyncio.Queue()
+
+    def __iter__(self) -> Iterator[Venue]:
+        """Iterate over the venues opened so far."""
+        return iter(self._venues.values())
+
+    def of(self, market: Market, *, testnet: bool) -> Venue:
+        """Return the venue of an account's orders; a new one is not ready until its clock is known."""
+        venue = self._venues.get((market, testnet))
+        if venue is None:
+            endpoints = self._configuration.exchange.endpoints(market, testnet=testnet)
+            rest = SpotRest(
+                self._transport,
+                endpoints.rest,
+                Clock(),
+                recv_window_ms=self._configuration.protocol.recv_window_ms,
+            )
+            max_age = self._configuration.guards.max_price_age.total_seconds()
+            venue = Venue(market, rest, live=not testnet, max_price_age_s=max_age)
+            self._venues[market, testnet] = venue
+            self._opened.put_nowait(venue)
+        return venue
+
+    async def run(self) -> None:
+        """Keep every venue fresh until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                venue = await self._opened.get()
+                tasks.create_task(venue.run(), name=f"venue {venue.base_url}")
+
+    async def aclose(self) -> None:
+        """Close every connection to the exchange."""
+        await self._transport.aclose()

@@ -1,0 +1,172 @@
+"""One market of one environment as a process knows it: its clock, its instruments, its prices.
+
+Everything here is filled before a row is claimed, never after (PROTOCOL 2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from shared.binance.rest import Answer
+from shared.domain.sizing import Book
+from shared.domain.symbol import parse_instruments
+
+if TYPE_CHECKING:
+    from shared.binance.spot import SpotRest
+    from shared.domain.order import Market
+    from shared.domain.symbol import Instruments
+
+log = structlog.get_logger(__name__)
+
+CLOCK_EVERY_S = 15.0
+INSTRUMENTS_EVERY_S = 1800.0
+PRICES_EVERY_S = 1.0
+PRICES_WANTED_FOR_S = 60.0
+RETRY_S = 0.5
+
+
+class Venue:
+    """What one process knows of one market of one environment.
+
+    Attributes:
+        instruments: None until the exchange has told them.
+        environment_epoch: of the base URL (`bridge.environment`); the service that owns a database sets it.
+
+    Args:
+        market: spot or futures.
+        rest: its REST requests; one per base URL and process.
+        live: whether it trades real money.
+        max_price_age_s: a price older than this is not fresh.
+
+    """
+
+    def __init__(self, market: Market, rest: SpotRest, *, live: bool, max_price_age_s: float) -> None:
+        self.market = market
+        self.rest = rest
+        self.live = live
+        self.instruments: Instruments | None = None
+        self.environment_epoch = 1
+        self._max_price_age_s = max_price_age_s
+        self._books: dict[str, tuple[Book, float]] = {}
+        self._wanted_until = 0.0
+        self._want_prices = asyncio.Event()
+        self._want_instruments = asyncio.Event()
+        self._want_time = asyncio.Event()
+
+    @property
+    def base_url(self) -> str:
+        """The address orders go to."""
+        return self.rest.base_url
+
+    @property
+    def ready(self) -> bool:
+        """Whether clock and instruments are known, so that a row can be prepared."""
+        return self.rest.clock.known and self.instruments is not None
+
+    async def run(self) -> None:
+        """Keep clock, instruments and prices fresh until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_time())
+            tasks.create_task(self._keep_instruments())
+            tasks.create_task(self._keep_prices())
+
+    def resync_clock(self) -> None:
+        """Forget the clock and ask again at once: the exchange refused a timestamp (PROTOCOL 8)."""
+        self.rest.clock.forget()
+        self._want_time.set()
+
+    def reread_instruments(self) -> None:
+        """Read the instruments again at once: a rejection says that what we know is stale."""
+        self._want_instruments.set()
+
+    async def book(self, symbol: str) -> Book | None:
+        """Return fresh best bid and ask, asking for them if need be; None when there are none."""
+        self._wanted_until = time.monotonic() + PRICES_WANTED_FOR_S
+        self._want_prices.set()
+        if (book := self.known_book(symbol)) is not None:
+            return book
+        self._learn_books(await self.rest.book_ticker(symbol))
+        return self.known_book(symbol)
+
+    def known_book(self, symbol: str) -> Book | None:
+        """Return best bid and ask if they are fresh already."""
+        book, at = self._books.get(symbol, (None, 0.0))
+        return book if time.monotonic() - at <= self._max_price_age_s else None
+
+    def prices(self) -> dict[tuple[str, str], Decimal]:
+        """Return the fresh mid prices by (base, quote), to value commissions and caps."""
+        if self.instruments is None:
+            return {}
+        oldest = time.monotonic() - self._max_price_age_s
+        known = self.instruments.by_symbol
+        return {
+            (known[symbol].base, known[symbol].quote): (book.bid + book.ask) / 2
+            for symbol, (book, at) in self._books.items()
+            if at >= oldest and symbol in known
+        }
+
+    def learn_book(self, symbol: str, book: Book) -> None:
+        """Take in a price from a market stream."""
+        self._books[symbol] = (book, time.monotonic())
+
+    async def _keep_time(self) -> None:
+        while True:
+            self._want_time.clear()
+            answer = await self.rest.server_time()
+            known = isinstance(answer, Answer) and answer.ok
+            await _wait(self._want_time, CLOCK_EVERY_S if known else RETRY_S)
+
+    async def _keep_instruments(self) -> None:
+        while True:
+            self._want_instruments.clear()
+            learned = self._learn_instruments(await self.rest.exchange_info())
+            # A second wish within a moment waits: one stale rejection brings many.
+            await asyncio.sleep(RETRY_S)
+            await _wait(self._want_instruments, INSTRUMENTS_EVERY_S if learned else RETRY_S)
+
+    async def _keep_prices(self) -> None:
+        while True:
+            if time.monotonic() > self._wanted_until:
+                self._want_prices.clear()
+                await self._want_prices.wait()
+            await asyncio.sleep(PRICES_EVERY_S)
+            self._learn_books(await self.rest.book_ticker())
+
+    def _learn_instruments(self, answer: object) -> bool:
+        if not isinstance(answer, Answer) or not answer.ok:
+            return False
+        try:
+            self.instruments = parse_instruments(self.market, answer.body)
+        except ValueError as error:
+            log.warning("instruments.unreadable", base_url=self.base_url, error=str(error))
+            return False
+        return True
+
+    def _learn_books(self, answer: object) -> None:
+        if not isinstance(answer, Answer) or not answer.ok:
+            return
+        now = time.monotonic()
+        for row in answer.body if isinstance(answer.body, list) else [answer.body]:
+            book = _book(row)
+            if book is not None:
+                self._books[row["symbol"]] = (book, now)
+
+
+def _book(row: Any) -> Book | None:
+    try:
+        bid, ask = Decimal(row["bidPrice"]), Decimal(row["askPrice"])
+    except (KeyError, TypeError, InvalidOperation):
+        return None
+    return Book(bid, ask) if bid > 0 and ask > 0 else None
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return

@@ -1,0 +1,56 @@
+"""PROTOCOL 9: cancels. The bot cancels in the database only; what is live is cancelled at the exchange."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shared.database.outbox import AccountRow, account_row
+from shared.database.statements import statement
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+    from uuid import UUID
+
+    from shared.database.connect import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class CancelWanted:
+    """One order the bot cancelled that is live, or may be, at the exchange."""
+
+    order_id: UUID
+    number: int
+    account_id: UUID
+    market: str
+    symbol: str
+    client_order_id: str
+    account: AccountRow
+
+
+async def close_unsent(connection: Connection) -> list[tuple[UUID, str]]:
+    """Close entries whose row was cancelled (or moved by somebody else) before it was sent.
+
+    Returns:
+        Row and the status found; anything but `canceled` means that somebody else executes the same rows.
+
+    """
+    rows = await connection.fetch(statement("close_unsent"))
+    return [(row["order_id"], row["status"]) for row in rows]
+
+
+async def take_cancels(connection: Connection, *, again_after: timedelta) -> list[CancelWanted]:
+    """Return orders to cancel at the exchange now, and note that it is being done."""
+    rows = await connection.fetch(statement("take_cancels"), again_after)
+    return [
+        CancelWanted(
+            order_id=row["order_id"],
+            number=row["number"],
+            account_id=row["account_id"],
+            market=row["market"],
+            symbol=row["symbol"],
+            client_order_id=row["client_order_id"],
+            account=account_row(row),
+        )
+        for row in rows
+    ]
