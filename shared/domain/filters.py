@@ -135,8 +135,13 @@ class Proposal:
 
     @property
     def worth(self) -> Decimal | None:
-        """Price times quantity as the exchange reckons it, in quote; None while it cannot be known."""
-        price = self.price if self.price is not None else self.reference
+        """Price times quantity as the exchange reckons it, in quote; None while it cannot be known.
+
+        How it values a stop without a limit price is not documented; the lower of trigger and market counts.
+        """
+        price = self.price
+        if price is None:
+            price = min((p for p in (self.stop_price, self.reference) if p is not None), default=None)
         if price is None:
             return None
         with exactly():

@@ -8,6 +8,7 @@ status (status)".
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from shared.domain.fees import order_fee
@@ -18,7 +19,6 @@ from shared.domain.order import OrderStatus
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
-    from decimal import Decimal
 
     from shared.domain.fill import Fill
 
@@ -127,14 +127,19 @@ def _report(
 
 def advance(progress: OrderProgress, report: OrderReport) -> OrderProgress:
     """Take a report in. An older or lower one changes nothing; an end is never left."""
-    newer = report.executed > progress.executed
+    furthest = progress if _reached(progress) >= _reached(report) else report
     times = [time for time in (progress.reported_at, report.reported_at) if time is not None]
     return OrderProgress(
         end=max(progress.end, report.end, key=_STRENGTH.index),
-        executed=max(progress.executed, report.executed),
-        executed_quote=report.executed_quote if newer else progress.executed_quote,
+        executed=furthest.executed,
+        executed_quote=furthest.executed_quote,
         reported_at=max(times),
     )
+
+
+def _reached(statement: OrderProgress | OrderReport) -> tuple[Decimal, Decimal]:
+    quote = statement.executed_quote
+    return statement.executed, quote if quote is not None else Decimal(-1)
 
 
 @dataclass(frozen=True, slots=True)

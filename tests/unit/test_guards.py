@@ -245,7 +245,7 @@ def test_market_order_against_collar_and_caps(changes: dict[str, object], code: 
 def test_limits_and_stops_against_the_collar(
     side: Side, kind: OrderType, price: str, stop: str, code: Code | None
 ) -> None:
-    """A limit may be a little worse than the market or far better; a stop-limit is measured from its trigger."""
+    """A limit may be a little worse than the market or far better; a stop-limit counts from its trigger."""
     order = replace(ROW, side=side, type=kind, price=D(price), stop_price=D(stop))
     sized = replace(SIZED, reduces=side is Side.SELL)
     assert code_of(after_sizing(replace(PRICED, order=order, sized=sized))) is code

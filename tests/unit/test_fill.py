@@ -1,0 +1,440 @@
+"""Fills from each source, what they add up to, and the comparison with the exchange's own sums."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.domain.fees import commission_in_quote, convert, order_fee, usd_value
+from shared.domain.fill import (
+    Fill,
+    FillOrigin,
+    UnreadablePayloadError,
+    contradiction,
+    from_answer,
+    from_event,
+    from_trade,
+)
+from shared.domain.order import Market, OrderStatus, Side
+from shared.domain.roll_up import (
+    Agrees,
+    Excess,
+    Gap,
+    OrderProgress,
+    OrderReport,
+    advance,
+    conserve,
+    report_from_event,
+    report_from_order,
+    roll_up,
+)
+
+D = Decimal
+START = datetime(2026, 11, 1, tzinfo=UTC)
+FIXTURES = Path(__file__).parents[3] / "shared" / "fixtures" / "spot"
+ORIGIN = FillOrigin(UUID(int=1), Market.SPOT, 1, ("BTC", "USDT"), UUID(int=7))
+
+
+def event(**changes: Any) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "e": "executionReport",
+        "E": 1790000000001,
+        "s": "BTCUSDT",
+        "c": "b0000000000000000000000000000007-1",
+        "S": "BUY",
+        "C": "",
+        "x": "TRADE",
+        "X": "PARTIALLY_FILLED",
+        "r": "NONE",
+        "i": 4293153,
+        "l": "0.00200000",
+        "z": "0.00200000",
+        "L": "70000.01000000",
+        "n": "0.00000200",
+        "N": "BTC",
+        "T": 1790000000000,
+        "t": 77517,
+        "m": True,
+        "Z": "140.00002000",
+        "Y": "140.00002000",
+    }
+    return told | changes
+
+
+def answer(**changes: Any) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "symbol": "BTCUSDT",
+        "orderId": 4293153,
+        "clientOrderId": "b0000000000000000000000000000007-1",
+        "transactTime": 1790000000000,
+        "executedQty": "0.00200000",
+        "cummulativeQuoteQty": "140.00002000",
+        "status": "FILLED",
+        "side": "BUY",
+        "fills": [
+            {
+                "price": "70000.01000000",
+                "qty": "0.00200000",
+                "commission": "0.00000200",
+                "commissionAsset": "BTC",
+                "tradeId": 77517,
+            }
+        ],
+    }
+    return told | changes
+
+
+def trade(**changes: Any) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "symbol": "BTCUSDT",
+        "id": 77517,
+        "orderId": 4293153,
+        "price": "70000.01000000",
+        "qty": "0.00200000",
+        "quoteQty": "140.00002000",
+        "commission": "0.00000200",
+        "commissionAsset": "BTC",
+        "time": 1790000000000,
+        "isBuyer": True,
+        "isMaker": True,
+    }
+    return told | changes
+
+
+def told_by_stream(**changes: Any) -> Fill:
+    fill = from_event(event(**changes), ORIGIN)
+    assert fill is not None
+    return fill
+
+
+def test_three_sources_tell_the_same_execution() -> None:
+    """Stream, answer and myTrades give one key and one content."""
+    stream = told_by_stream()
+    (direct,) = from_answer(answer(), ORIGIN)
+    listed = from_trade(trade(), ORIGIN)
+    assert stream.key == direct.key == listed.key
+    for one, other in itertools.combinations((stream, direct, listed), 2):
+        assert contradiction(one, other) is None
+        assert one.moment == other.moment
+    assert stream.quote == direct.quote == D("140.00002")
+    assert stream.commission_in_quote == D("0.14000002")
+    assert stream.side is Side.BUY
+    assert stream.is_maker
+    assert stream.traded_at == datetime(2026, 9, 21, 14, 13, 20, tzinfo=UTC)
+
+
+def test_key_tells_orders_of_a_self_trade_and_epochs_apart() -> None:
+    """One trade id, two orders; one id again after a testnet was wiped."""
+    fill = told_by_stream()
+    assert told_by_stream(i=4293154).key != fill.key
+    wiped = from_event(event(), replace(ORIGIN, environment_epoch=2))
+    assert wiped is not None
+    assert wiped.key != fill.key
+
+
+@pytest.mark.parametrize(
+    ("changes", "differs"),
+    [
+        ({"L": "70000.02000000"}, "price"),
+        ({"l": "0.00300000"}, "quantity"),
+        ({"S": "SELL"}, "side"),
+        ({"n": "0.00000201"}, "commission"),
+        ({"N": "BNB"}, "commission_asset"),
+        ({"Y": "140.00002002"}, "quote"),
+    ],
+)
+def test_other_content_under_one_key_is_named(changes: dict[str, str], differs: str) -> None:
+    """So that the alarm can say what differs."""
+    assert contradiction(told_by_stream(), told_by_stream(**changes)) == differs
+
+
+def test_times_and_the_last_decimal_of_quote_may_differ() -> None:
+    """Sources cut the product of price and quantity at another decimal, and tell their own times."""
+    assert contradiction(told_by_stream(), told_by_stream(Y="140.00002001", T=1790000000005, m=False)) is None
+
+
+@pytest.mark.parametrize("kind", ["NEW", "CANCELED", "REPLACED", "REJECTED", "EXPIRED", "TRADE_PREVENTION"])
+def test_events_that_are_no_trade_have_no_fill(kind: str) -> None:
+    """Only x=TRADE is one; an STP event carries its quantities elsewhere."""
+    assert from_event(event(x=kind, t=-1, l="0.00000000", N=None), ORIGIN) is None
+
+
+def test_other_events_have_no_fill() -> None:
+    """Balances and list states pass by."""
+    assert from_event({"e": "outboundAccountPosition", "x": "TRADE"}, ORIGIN) is None
+
+
+def test_trade_without_commission_has_no_asset() -> None:
+    """The exchange says null then."""
+    fill = told_by_stream(n="0", N=None)
+    assert (fill.commission, fill.commission_asset) == (D(0), "")
+    assert fill.commission_in_quote == 0
+
+
+@pytest.mark.parametrize("field", ["s", "i", "t", "l", "L", "Y", "T", "S"])
+@pytest.mark.parametrize("value", [None, "", [], 1.5, "x y", True])
+def test_unreadable_trade_is_an_error_and_never_a_smaller_fill(field: str, value: Any) -> None:
+    """Whatever is missing or of another form."""
+    if (field, value) == ("s", "x y"):
+        return
+    with pytest.raises(UnreadablePayloadError):
+        from_event(event(**{field: value}), ORIGIN)
+
+
+def test_commission_in_a_third_asset_waits_for_a_price() -> None:
+    """It is valued when a route is known, and left open when none is."""
+    assert told_by_stream(n="0.0001", N="BNB").commission_in_quote is None
+    priced = replace(ORIGIN, prices={("BNB", "USDT"): D(700)})
+    fill = from_event(event(n="0.0001", N="BNB"), priced)
+    assert fill is not None
+    assert fill.commission_in_quote == D("0.07")
+
+
+def test_answer_of_a_resting_order_has_no_fills() -> None:
+    """ACK and RESULT answers have no list, FULL ones an empty one."""
+    assert from_answer(answer(fills=[]), ORIGIN) == ()
+    assert from_answer({"symbol": "BTCUSDT", "orderId": 1}, ORIGIN) == ()
+
+
+@pytest.mark.skipif(
+    not FIXTURES.exists(), reason="the exchange's documented payloads are not beside the repository"
+)
+def test_documented_payloads_are_read() -> None:
+    """The examples of the exchange's documentation."""
+    full = json.loads((FIXTURES / "rest__new-order__response-full.json").read_text())
+    fills = from_answer(full, ORIGIN)
+    assert [fill.trade_id for fill in fills] == [56, 57, 58, 59, 60]
+    assert sum(fill.quantity for fill in fills) == 10
+    assert fills[0].side is Side.SELL
+    (listed,) = json.loads((FIXTURES / "rest__account-trade-list__response.json").read_text())
+    assert from_trade(listed, replace(ORIGIN, pair=("BNB", "BTC"))).commission_in_quote == D("40.400010100")
+    query = json.loads((FIXTURES / "rest__query-order__response.json").read_text())
+    assert report_from_order(query).end is None
+    wrapped = json.loads((FIXTURES / "derived__uds-CANCELED.json").read_text())
+    canceled = report_from_event(wrapped["event"])
+    assert canceled.end is OrderStatus.CANCELED
+    assert canceled.client_order_id == wrapped["event"]["C"]
+
+
+def report(status: str, executed: str, quote: str | None = None, second: int = 0) -> OrderReport:
+    """A cumulative statement; 100 quote per base unless said."""
+    worth = D(quote) if quote is not None else D(executed) * 100
+    end = None if status in ("NEW", "PARTIALLY_FILLED") else OrderStatus(status.lower())
+    return OrderReport("1", "b", "BTCUSDT", end, D(executed), worth, START + timedelta(seconds=second))
+
+
+def joined(*reports: OrderReport) -> OrderProgress:
+    progress = OrderProgress()
+    for one in reports:
+        progress = advance(progress, one)
+    return progress
+
+
+def test_older_and_lower_reports_change_nothing() -> None:
+    """The end stays, the largest quantity stays."""
+    done = joined(report("PARTIALLY_FILLED", "1"), report("FILLED", "3", second=9))
+    assert done.status is OrderStatus.FILLED
+    for late in (
+        report("NEW", "0", second=1),
+        report("PARTIALLY_FILLED", "2", second=5),
+        report("FILLED", "3", second=9),
+    ):
+        assert advance(done, late) == done
+
+
+def test_late_fills_still_raise_what_an_ended_order_filled() -> None:
+    """A cancel that crossed a fill: the exchange has the last word on quantity, the end stays."""
+    late = joined(report("CANCELED", "1"), report("PARTIALLY_FILLED", "2", second=1))
+    assert (late.status, late.executed, late.executed_quote) == (OrderStatus.CANCELED, D(2), D(200))
+
+
+def test_status_follows_what_was_executed() -> None:
+    """Open, then partial, then the end."""
+    assert OrderProgress().status is OrderStatus.OPEN
+    assert joined(report("NEW", "0")).status is OrderStatus.OPEN
+    assert joined(report("NEW", "0.1")).status is OrderStatus.PARTIAL
+
+
+REPORTS = st.builds(
+    report,
+    st.sampled_from(["NEW", "PARTIALLY_FILLED", "FILLED", "CANCELED", "EXPIRED"]),
+    st.sampled_from(["0", "1", "2", "3"]),
+    st.sampled_from([None, "7"]),
+    second=st.integers(0, 5),
+)
+
+
+@given(st.lists(REPORTS, max_size=6), st.randoms(use_true_random=False))
+def test_reports_in_any_order_and_repetition_join_to_the_same(told: list[OrderReport], random: Any) -> None:
+    """Even contradicting ones."""
+    shuffled = told + [one for one in told if random.random() < 0.5]
+    random.shuffle(shuffled)
+    assert joined(*shuffled) == joined(*told)
+
+
+def fill(number: int, quantity: str, price: str = "100", fee: str = "0", asset: str = "") -> Fill:
+    value = commission_in_quote(D(fee), asset, ("BTC", "USDT"), D(price), {("BNB", "USDT"): D(700)})
+    return replace(
+        told_by_stream(),
+        trade_id=number,
+        quantity=D(quantity),
+        price=D(price),
+        quote=D(quantity) * D(price),
+        commission=D(fee),
+        commission_asset=asset,
+        commission_in_quote=value,
+        traded_at=START + timedelta(seconds=number),
+    )
+
+
+def test_conservation_finds_gap_and_excess() -> None:
+    """Stored fills against the exchange's cumulative quantity and quote."""
+    fills = [fill(1, "1"), fill(2, "0.5", "110")]
+    assert conserve(fills, joined(report("PARTIALLY_FILLED", "1.5", "155"))) == Agrees()
+    assert conserve(fills[:1], joined(report("PARTIALLY_FILLED", "1.5", "155"))) == Gap(D("0.5"), D(55))
+    assert conserve(fills, joined(report("PARTIALLY_FILLED", "1"))) == Excess(D("0.5"), D(55))
+    assert conserve(fills, joined(report("PARTIALLY_FILLED", "1.5", "156"))) == Gap(D(0), D(1))
+    assert conserve(fills, joined(report("PARTIALLY_FILLED", "1.5", "154"))) == Excess(D(0), D(1))
+    assert conserve([], OrderProgress()) == Agrees()
+
+
+def test_conservation_forgives_the_last_decimal_of_each_fill() -> None:
+    """And takes a missing quote (very old orders) for no statement."""
+    fills = [fill(1, "1"), fill(2, "0.5", "110")]
+    assert conserve(fills, joined(report("FILLED", "1.5", "155.00000002"))) == Agrees()
+    assert isinstance(conserve(fills, joined(report("FILLED", "1.5", "155.00000003"))), Gap)
+    unknown = replace(report("FILLED", "1.5"), executed_quote=None)
+    assert conserve(fills, joined(unknown)) == Agrees()
+
+
+def test_roll_up_of_a_filled_order() -> None:
+    """Amount in base, average in quote per base at 8 decimals, fee as charged, time of the last fill."""
+    fills = [fill(1, "1", "100", "0.001", "BTC"), fill(2, "2", "101", "0.002", "BTC")]
+    figures = roll_up(fills, joined(report("FILLED", "3", "302")), "USDT")
+    assert figures.status is OrderStatus.FILLED
+    assert figures.filled_amount == 3
+    assert figures.avg_fill_price == D("100.66666667")
+    assert (figures.fee, figures.fee_currency) == (D("0.003"), "BTC")
+    assert figures.filled_at == START + timedelta(seconds=2)
+
+
+def test_roll_up_converts_fees_of_several_assets_to_quote() -> None:
+    """BNB ran out between two fills."""
+    fills = [fill(1, "1", "100", "0.0001", "BNB"), fill(2, "1", "100", "0.001", "BTC")]
+    figures = roll_up(fills, joined(report("FILLED", "2")), "USDT")
+    assert (figures.fee, figures.fee_currency) == (D("0.17"), "USDT")
+
+
+def test_roll_up_without_fills_writes_zeros() -> None:
+    """Never NULL, and no time before the status is filled."""
+    figures = roll_up([], joined(report("EXPIRED", "0")), "USDT")
+    assert (figures.filled_amount, figures.avg_fill_price, figures.fee) == (D(0), D(0), D(0))
+    assert figures.fee_currency == ""
+    assert figures.filled_at is None
+    assert figures.status is OrderStatus.EXPIRED
+
+
+def test_roll_up_takes_the_exchanges_sums_while_fills_are_missing() -> None:
+    """A filled order never shows less than the exchange says."""
+    figures = roll_up([fill(1, "1")], joined(report("FILLED", "2", "210", second=7)), "USDT")
+    assert (figures.filled_amount, figures.avg_fill_price) == (D(2), D(105))
+
+
+def test_roll_up_of_fills_ahead_of_every_report_is_partial() -> None:
+    """A backfill may be faster than the stream."""
+    assert roll_up([fill(1, "1")], OrderProgress(), "USDT").status is OrderStatus.PARTIAL
+
+
+@pytest.mark.parametrize(
+    ("status", "end"),
+    [
+        ("NEW", None),
+        ("PENDING_NEW", None),
+        ("PARTIALLY_FILLED", None),
+        ("FILLED", OrderStatus.FILLED),
+        ("CANCELED", OrderStatus.CANCELED),
+        ("REJECTED", OrderStatus.REJECTED),
+        ("EXPIRED", OrderStatus.EXPIRED),
+        ("EXPIRED_IN_MATCH", OrderStatus.EXPIRED),
+    ],
+)
+def test_states_of_the_exchange_in_the_bots_words(status: str, end: OrderStatus | None) -> None:
+    """From the stream and from an answer alike."""
+    assert report_from_event(event(X=status)).end is end
+    assert report_from_order(answer(status=status)).end is end
+
+
+def test_unknown_state_is_an_error() -> None:
+    """A new state of the exchange's is not guessed at."""
+    with pytest.raises(UnreadablePayloadError, match="BRAND_NEW"):
+        report_from_event(event(X="BRAND_NEW"))
+
+
+def test_cancel_event_carries_the_orders_id_in_another_field() -> None:
+    """`c` is the cancel request's own id then."""
+    assert (
+        report_from_event(event(x="CANCELED", X="CANCELED", c="random", C="ours")).client_order_id == "ours"
+    )
+
+
+def test_negative_cumulative_quote_means_not_available() -> None:
+    """The exchange writes that for very old orders."""
+    assert report_from_order(answer(cummulativeQuoteQty="-1.00000000")).executed_quote is None
+
+
+def test_reason_of_an_expiry_is_kept() -> None:
+    """From either source."""
+    assert (
+        report_from_event(event(X="EXPIRED", eR="INSUFFICIENT_LIQUIDITY")).reason == "INSUFFICIENT_LIQUIDITY"
+    )
+    assert report_from_order(answer(status="EXPIRED", expiryReason="X")).reason == "X"
+    assert report_from_event(event()).reason == ""
+
+
+PRICES = {
+    ("BTC", "USDT"): D(70000),
+    ("BNB", "BTC"): D("0.01"),
+    ("USDT", "TRY"): D(35),
+    ("ZERO", "USDT"): D(0),
+}
+
+
+@pytest.mark.parametrize(
+    ("amount", "asset", "to", "expected"),
+    [
+        ("2", "USDT", "USDT", "2"),
+        ("2", "BTC", "USDT", "140000"),
+        ("70", "TRY", "USDT", "2"),
+        ("1", "BNB", "USDT", "700"),
+        ("0", "NOWHERE", "USDT", "0"),
+        ("1", "NOWHERE", "USDT", None),
+        ("1", "ZERO", "USDT", None),
+    ],
+)
+def test_conversion(amount: str, asset: str, to: str, expected: str | None) -> None:
+    """Direct, inverse, over one asset between, or not at all."""
+    assert convert(D(amount), asset, to, PRICES) == (None if expected is None else D(expected))
+
+
+def test_dollar_likes_count_as_dollars() -> None:
+    """A named assumption."""
+    assert usd_value(D(5), "USDC", {}) == 5
+    assert usd_value(D(1), "BNB", PRICES) == 700
+    assert usd_value(D(1), "NOWHERE", PRICES) is None
+
+
+def test_fee_nobody_could_value_is_left_out_of_the_sum() -> None:
+    """The sum in quote names what is known."""
+    unknown = replace(fill(2, "1", fee="1", asset="XYZ"), commission_in_quote=None)
+    assert order_fee([fill(1, "1", fee="0.5", asset="USDT"), unknown], "USDT") == (D("0.5"), "USDT")
+    assert order_fee([unknown], "USDT") == (D(1), "XYZ")
