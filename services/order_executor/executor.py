@@ -26,8 +26,9 @@ from services.order_executor.settle import Settler
 from services.order_executor.slots import Slots
 from services.order_executor.take_in import TakeIn
 from services.order_executor.venues import Venues
-from shared.database import leases
+from shared.database import leases, outbox
 from shared.database.connect import DATABASE_AWAY
+from shared.domain.order import Market
 from shared.domain.settlement import OrderReport
 from shared.domain.states import AttemptOutcome
 from shared.keys import Keys
@@ -70,9 +71,9 @@ class Executor:
         self._draining = asyncio.Event()
         self._slots = Slots(protocol.send_slots)
         self._epochs = EpochWatch(pool, protocol, metrics)
-        self._venues = Venues(configuration)
         self._settler = Settler(pool, self._settled)
         self._take_in = TakeIn(pool, metrics, sweep_interval=protocol.sweep_interval, on_sweep=self._sweep)
+        self._venues = Venues(configuration, on_ready=self._take_in.look_again)
         self._pauses = Pauses(pool, metrics, on_open=self._take_in.look_again)
         self._listener = self._take_in.listener(configuration.database.listen_dsn, f"order_executor {name}")
         self._canceller = Canceller(pool, self._venues, keys, self._settler, protocol, metrics)
@@ -137,8 +138,17 @@ class Executor:
     async def _sweep(self) -> None:
         """Do on every sweep what needs doing in every process."""
         await self._epochs.look()
+        await self._open_venues()
         await self._pauses.refresh()
         await self._canceller.look()
+
+    async def _open_venues(self) -> None:
+        """Open the venues of the active accounts before the first order needs them."""
+        async with self._pool.acquire() as connection:
+            environments = await outbox.environments(connection)
+        for testnet in environments:
+            if testnet or self._configuration.guards.live_trading:
+                self._venues.of(Market.SPOT, testnet=testnet)
 
     async def _keep_leases(self) -> None:
         """Renew the leases of what is in flight here (PROTOCOL 3)."""

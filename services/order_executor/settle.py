@@ -70,6 +70,14 @@ class Settler:
                         await self._settle([finding])
                     return
                 log.warning("settle.row_locked", order_id=str(batch[0].order_id))
+            except asyncpg.DataError as error:
+                # One finding that cannot be written must not stop the others: its lease runs out, then we ask.
+                if len(batch) > 1:
+                    for finding in batch:
+                        await self._settle([finding])
+                    return
+                log.exception("settle.unwritable", order_id=str(batch[0].order_id), error=str(error))
+                return
             except (*DATABASE_AWAY, NotDurableError) as error:
                 log.warning("settle.database_away", orders=len(batch), error=str(error))
                 await asyncio.sleep(RETRY_S)

@@ -5,16 +5,24 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import structlog
+
 from shared.binance.clock_offset import Clock
 from shared.binance.spot import SpotRest
-from shared.binance.transport import BinanceTransport
+from shared.binance.transport import BinanceTransport, NotSent
 from shared.binance.venue import Venue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from shared.domain.order import Market
     from shared.settings import Configuration
+
+
+log = structlog.get_logger(__name__)
+
+WARM_CONNECTIONS = 4
+WARM_EVERY_S = 8.0  # under half of the transport's idle limit
 
 
 class Venues:
@@ -22,11 +30,13 @@ class Venues:
 
     Args:
         configuration: endpoints, recvWindow, price age.
+        on_ready: called when a venue can be sent to.
 
     """
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, on_ready: Callable[[], None]) -> None:
         self._configuration = configuration
+        self._on_ready = on_ready
         self._transport = BinanceTransport(max_connections=configuration.protocol.send_slots + 16)
         self._venues: dict[tuple[Market, bool], Venue] = {}
         self._opened: asyncio.Queue[Venue] = asyncio.Queue()
@@ -47,7 +57,7 @@ class Venues:
                 recv_window_ms=self._configuration.protocol.recv_window_ms,
             )
             max_age = self._configuration.guards.max_price_age.total_seconds()
-            venue = Venue(market, rest, live=not testnet, max_price_age_s=max_age)
+            venue = Venue(market, rest, live=not testnet, max_price_age_s=max_age, on_ready=self._on_ready)
             self._venues[market, testnet] = venue
             self._opened.put_nowait(venue)
         return venue
@@ -58,6 +68,16 @@ class Venues:
             while True:
                 venue = await self._opened.get()
                 tasks.create_task(venue.run(), name=f"venue {venue.base_url}")
+                tasks.create_task(self._keep_warm(venue), name=f"connections to {venue.base_url}")
+
+    async def _keep_warm(self, venue: Venue) -> None:
+        """Keep connections open, so that no order waits for a handshake."""
+        while True:
+            try:
+                await self._transport.warm(venue.base_url, WARM_CONNECTIONS)
+            except NotSent as error:
+                log.warning("venue.unreachable", base_url=venue.base_url, error=str(error))
+            await asyncio.sleep(WARM_EVERY_S)
 
     async def aclose(self) -> None:
         """Close every connection to the exchange."""

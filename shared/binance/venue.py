@@ -17,6 +17,8 @@ from shared.domain.sizing import Book
 from shared.domain.symbol import parse_instruments
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from shared.binance.spot import SpotRest
     from shared.domain.order import Market
     from shared.domain.symbol import Instruments
@@ -42,16 +44,26 @@ class Venue:
         rest: its REST requests; one per base URL and process.
         live: whether it trades real money.
         max_price_age_s: a price older than this is not fresh.
+        on_ready: called once, when clock and instruments are known.
 
     """
 
-    def __init__(self, market: Market, rest: SpotRest, *, live: bool, max_price_age_s: float) -> None:
+    def __init__(
+        self,
+        market: Market,
+        rest: SpotRest,
+        *,
+        live: bool,
+        max_price_age_s: float,
+        on_ready: Callable[[], None] = lambda: None,
+    ) -> None:
         self.market = market
         self.rest = rest
         self.live = live
         self.instruments: Instruments | None = None
         self.environment_epoch = 1
         self._max_price_age_s = max_price_age_s
+        self._on_ready: Callable[[], None] | None = on_ready
         self._books: dict[str, tuple[Book, float]] = {}
         self._wanted_until = 0.0
         self._want_prices = asyncio.Event()
@@ -119,12 +131,14 @@ class Venue:
             self._want_time.clear()
             answer = await self.rest.server_time()
             known = isinstance(answer, Answer) and answer.ok
+            self._tell_ready()
             await _wait(self._want_time, CLOCK_EVERY_S if known else RETRY_S)
 
     async def _keep_instruments(self) -> None:
         while True:
             self._want_instruments.clear()
             learned = self._learn_instruments(await self.rest.exchange_info())
+            self._tell_ready()
             # A second wish within a moment waits: one stale rejection brings many.
             await asyncio.sleep(RETRY_S)
             await _wait(self._want_instruments, INSTRUMENTS_EVERY_S if learned else RETRY_S)
@@ -136,6 +150,11 @@ class Venue:
                 await self._want_prices.wait()
             await asyncio.sleep(PRICES_EVERY_S)
             self._learn_books(await self.rest.book_ticker())
+
+    def _tell_ready(self) -> None:
+        if self.ready and self._on_ready is not None:
+            tell, self._on_ready = self._on_ready, None
+            tell()
 
     def _learn_instruments(self, answer: object) -> bool:
         if not isinstance(answer, Answer) or not answer.ok:

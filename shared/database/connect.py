@@ -43,9 +43,14 @@ class NotDurableError(Exception):
     """The commit was not confirmed by the synchronous standby; it counts as not made."""
 
 
+def _as_json(value: Any) -> str:
+    # Text keeps every digit of a Decimal; asyncpg's UUID is a class of its own.
+    return orjson.dumps(value, default=str).decode()
+
+
 async def _prepare(connection: Connection) -> None:
     await connection.set_type_codec(
-        "jsonb", encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads, schema="pg_catalog"
+        "jsonb", encoder=_as_json, decoder=orjson.loads, schema="pg_catalog"
     )
 
 

@@ -87,7 +87,7 @@ async def _settle(connection: Connection, findings: Sequence[Finding]) -> Settle
             continue
         else:
             told_again += [(stored[f.key], f, finding) for f in finding.fills if f.key in stored]
-            fresh = [f for f in finding.fills if f.key not in stored]
+            fresh = list({f.key: f for f in finding.fills if f.key not in stored}.values())
             stored |= {f.key: f for f in fresh}
             fresh_fills += [(f, finding) for f in fresh]
             decided = with_report(line, finding, fresh)
@@ -102,7 +102,7 @@ async def _settle(connection: Connection, findings: Sequence[Finding]) -> Settle
         await store_fills(connection, fresh_fills, {(row["order_id"], row["number"]): row for row in rows})
     if changed:
         await connection.execute(statement("write_lines"), [_json(line, before) for line in changed])
-    positions = await apply_fills(connection, {f.key[:2] + (f.symbol,) for f, _ in fresh_fills})
+    positions = await apply_fills(connection, {(*f.key[:2], f.symbol) for f, _ in fresh_fills})
     return Settled(tuple(changed), tuple(ignored), tuple(orphans), tuple(positions))
 
 
