@@ -30,7 +30,7 @@ def placed(order: Order, response: str) -> dict[str, Any]:
         answer["fills"] = [_fill(trade) for trade in order.trades]
     if order.prevented_matches:
         answer["preventedMatches"] = [_prevented(match) for match in order.prevented_matches]
-    answer["selfTradePreventionMode"] = order.stp_mode.value
+    answer["selfTradePreventionMode"] = str(order.stp_mode)
     _prevented_totals(answer, order)
     _expiry(answer, order)
     return answer
@@ -48,7 +48,7 @@ def cancelled(order: Order, cancel_id: str) -> dict[str, Any]:
     }
     _quantities(answer, order)
     _conditional(answer, order)
-    answer["selfTradePreventionMode"] = order.stp_mode.value
+    answer["selfTradePreventionMode"] = str(order.stp_mode)
     _prevented_totals(answer, order)
     return answer
 
@@ -64,10 +64,10 @@ def queried(order: Order) -> dict[str, Any]:
         "origQty": f"{order.quantity:.8f}",
         "executedQty": f"{order.executed:.8f}",
         "cummulativeQuoteQty": f"{order.quote_executed:.8f}",
-        "status": order.status.value,
-        "timeInForce": order.time_in_force.value,
-        "type": order.type.value,
-        "side": order.side.value,
+        "status": str(order.status),
+        "timeInForce": str(order.time_in_force),
+        "type": str(order.type),
+        "side": str(order.side),
         "stopPrice": f"{order.stop_price:.8f}",
         "icebergQty": f"{order.iceberg_qty:.8f}",
         "time": order.time,
@@ -75,7 +75,7 @@ def queried(order: Order) -> dict[str, Any]:
         "isWorking": order.is_working,
         "workingTime": order.working_time or -1,
         "origQuoteOrderQty": f"{order.quote_order_qty:.8f}",
-        "selfTradePreventionMode": order.stp_mode.value,
+        "selfTradePreventionMode": str(order.stp_mode),
     }
     if order.trailing_delta:
         answer["trailingDelta"] = order.trailing_delta
@@ -144,10 +144,10 @@ def _quantities(answer: dict[str, Any], order: Order) -> None:
     answer["executedQty"] = f"{order.executed:.8f}"
     answer["origQuoteOrderQty"] = f"{order.quote_order_qty:.8f}"
     answer["cummulativeQuoteQty"] = f"{order.quote_executed:.8f}"
-    answer["status"] = order.status.value
-    answer["timeInForce"] = order.time_in_force.value
-    answer["type"] = order.type.value
-    answer["side"] = order.side.value
+    answer["status"] = str(order.status)
+    answer["timeInForce"] = str(order.time_in_force)
+    answer["type"] = str(order.type)
+    answer["side"] = str(order.side)
 
 
 def _conditional(answer: dict[str, Any], order: Order) -> None:
@@ -174,7 +174,7 @@ def _prevented_totals(answer: dict[str, Any], order: Order) -> None:
 
 def _expiry(answer: dict[str, Any], order: Order) -> None:
     if order.expiry_reason is not None:
-        answer["expiryReason"] = order.expiry_reason.value
+        answer["expiryReason"] = str(order.expiry_reason)
 
 
 def _fill(fill: Trade) -> dict[str, Any]:

@@ -249,6 +249,7 @@ class Engine:
         del market.waiting[order.id]
         order.is_working = True
         order.working_time = order.update_time = now
+        order.report = None  # it has a working time now
         if order.type in PRICED or self._can_pay_at_market(market, order):
             self._work(market, order, now)
         else:

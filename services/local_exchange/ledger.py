@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 import orjson
 
 from services.local_exchange import answers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from services.local_exchange.accounts import Account
     from services.local_exchange.market import Market
     from services.local_exchange.orders import Order
@@ -27,13 +30,16 @@ class RequestRecord:
     method: str
     path: str
     account: str
-    params: dict[str, str]
+    sent: bytes | dict[str, str]
     result: str = "pending"
     answered_ns: int = 0
 
     def shown(self) -> dict[str, Any]:
         """Return the record as the admin API shows it."""
-        params = {k: v for k, v in self.params.items() if k not in {"signature", "apiKey"}}
+        params = self.sent
+        if isinstance(params, bytes):
+            params = dict(parse_qsl(params.decode("latin-1")))
+        shown = {k: v for k, v in params.items() if k not in {"signature", "apiKey"}}
         return {
             "arrived_ns": self.arrived_ns,
             "answered_ns": self.answered_ns,
@@ -41,8 +47,8 @@ class RequestRecord:
             "method": self.method,
             "path": self.path,
             "account": self.account,
-            "client_order_id": client_order_id(self.params),
-            "params": params,
+            "client_order_id": client_order_id(shown),
+            "params": shown,
             "result": self.result,
         }
 
@@ -52,18 +58,43 @@ def client_order_id(params: dict[str, str]) -> str:
     return params.get("origClientOrderId") or params.get("newClientOrderId") or ""
 
 
+class EventLog:
+    """The events of one account, their JSON end to end in one buffer.
+
+    One growing buffer, since keeping every serialised event as an object of its own costs ten times as much
+    as serialising it.
+    """
+
+    def __init__(self) -> None:
+        self._text = bytearray()
+        self._ends: list[tuple[int, Order | None]] = []
+
+    def append(self, order: Order | None, payload: bytes) -> None:
+        """Keep one event and the order it is about."""
+        self._text += payload
+        self._ends.append((len(self._text), order))
+
+    def __iter__(self) -> Iterator[tuple[Order | None, bytes]]:
+        start = 0
+        for end, order in self._ends:
+            yield order, bytes(self._text[start:end])
+            start = end
+
+
 class Ledger:
     """Everything that happened, for tests to compare with."""
 
     def __init__(self) -> None:
-        self.events: dict[str, list[tuple[tuple[str, int] | None, bytes]]] = {}
+        self.events: dict[str, EventLog] = {}
         self.requests: deque[RequestRecord] = deque(maxlen=REQUESTS_KEPT)
         self.events_emitted = 0
 
     def remember_event(self, account: Account, order: Order | None, payload: bytes) -> None:
         """Keep an event as emitted, before any event fault."""
-        key = None if order is None else (order.symbol, order.id)
-        self.events.setdefault(account.name, []).append((key, payload))
+        log = self.events.get(account.name)
+        if log is None:
+            log = self.events[account.name] = EventLog()
+        log.append(order, payload)
         self.events_emitted += 1
 
     def forget(self) -> None:
@@ -75,16 +106,17 @@ class Ledger:
         self, markets: dict[str, Market], account: str | None, prefix: str, symbol: str | None
     ) -> dict[str, Any]:
         """Orders with their trades and events, filtered."""
-        by_order: dict[tuple[str, str, int], list[Any]] = {}
+        by_order: dict[int, list[Any]] = {}
         others: list[dict[str, Any]] = []
         for name, events in self.events.items():
             if account is not None and name != account:
                 continue
-            for key, payload in events:
-                if key is None:
-                    others.append({"account": name, "event": orjson.loads(payload)})
+            for order, payload in events:
+                event = orjson.loads(payload)
+                if order is None:
+                    others.append({"account": name, "event": event})
                 else:
-                    by_order.setdefault((name, *key), []).append(orjson.loads(payload))
+                    by_order.setdefault(id(order), []).append(event)
         orders = []
         for market in markets.values():
             if symbol is not None and market.symbol.name != symbol:
@@ -94,8 +126,7 @@ class Ledger:
                     continue
                 if not order.client_order_id.startswith(prefix):
                     continue
-                events = by_order.get((order.account.name, order.symbol, order.id), [])
-                orders.append(_entry(order, events))
+                orders.append(_entry(order, by_order.get(id(order), [])))
         return {"orders": orders, "account_events": others}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from services.local_exchange.accounts import Account
@@ -171,6 +171,7 @@ class Order:
     trades: list[Trade] = field(default_factory=list)
     prevented_matches: list[PreventedMatch] = field(default_factory=list)
     counted_fill: bool = False
+    report: dict[str, Any] | None = None
 
     @property
     def is_open(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -156,7 +157,14 @@ class Answer:
 
 def respond(exchange: Exchange, request: Request) -> Generator[float, None, Answer]:
     """Take one request to its answer; yields the seconds it wants to wait."""
-    record = RequestRecord(request.arrived_ns, "rest", request.method, request.path, "", {})
+    record = RequestRecord(
+        request.arrived_ns,
+        "rest",
+        request.method,
+        request.path,
+        "",
+        request.query + b"&" + request.body if request.body else request.query,
+    )
     exchange.ledger.requests.append(record)
     operations = ROUTES.get(request.path)
     operation = None if operations is None else operations.get(request.method)
@@ -171,14 +179,14 @@ def respond(exchange: Exchange, request: Request) -> Generator[float, None, Answ
         return Answer(error.status, orjson.dumps(error.body()))
     call = _call(exchange, request, params, record)
     outcome = yield from run(call, operation)
-    record.result = _result(outcome)
+    record.result = result_of(outcome)
+    record.answered_ns = time.time_ns()
     return _answer(call, operation, outcome)
 
 
 def _call(exchange: Exchange, request: Request, params: Params, record: RequestRecord) -> Call:
     api_key = request.headers.get("x-mbx-apikey")
     account = exchange.accounts.by_key.get(api_key) if api_key else None
-    record.params = params
     record.account = account.name if account else ""
     payload = signed_payload(request.query, request.body) if "signature" in params else None
     call = Call(exchange, params, request.address, api_key, payload, record)
@@ -189,7 +197,8 @@ def _call(exchange: Exchange, request: Request, params: Params, record: RequestR
     return call
 
 
-def _result(outcome: Outcome) -> str:
+def result_of(outcome: Outcome) -> str:
+    """Say in a few words what became of a call."""
     if outcome.error is not None:
         text = f"{outcome.status} {outcome.error.code} {outcome.error.msg}"
     else:

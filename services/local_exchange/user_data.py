@@ -41,52 +41,83 @@ def execution_report(
         prevented: what self-trade prevention stopped, on TRADE_PREVENTION.
 
     """
+    if order.report is None or prevented is not None:
+        order.report = _constant_part(order)
+    event = order.report.copy()
+    event["E"] = event["T"] = now
+    if cancel_id is not None:
+        event["c"], event["C"] = cancel_id, order.client_order_id
+    event["x"] = execution
+    event["X"] = str(order.status)
+    if order.executed:
+        event["z"] = f"{order.executed:.8f}"
+        event["Z"] = f"{order.quote_executed:.8f}"
+    event["I"] = execution_id
+    event["w"] = _on_book(order, execution)
+    if trade is not None:
+        event["l"] = f"{trade.qty:.8f}"
+        event["L"] = f"{trade.price:.8f}"
+        event["n"] = f"{trade.commission:.8f}"
+        event["N"] = trade.commission_asset
+        event["t"] = trade.id
+        event["m"] = trade.is_maker
+        event["M"] = True
+        event["Y"] = f"{trade.quote_qty:.8f}"
+    _add_conditional(event, order, prevented)
+    return event
+
+
+def _constant_part(order: Order) -> dict[str, Any]:
+    """Lay out an order's report once, in documented order, with zeros where something may come."""
     event: dict[str, Any] = {
         "e": "executionReport",
-        "E": now,
+        "E": 0,
         "s": order.symbol,
-        "c": order.client_order_id if cancel_id is None else cancel_id,
-        "S": order.side.value,
-        "o": order.type.value,
-        "f": order.time_in_force.value,
+        "c": order.client_order_id,
+        "S": str(order.side),
+        "o": str(order.type),
+        "f": str(order.time_in_force),
         "q": f"{order.quantity:.8f}",
         "p": f"{order.price:.8f}" if order.price else NOTHING,
         "P": f"{order.stop_price:.8f}" if order.stop_price else NOTHING,
     }
     if order.trailing_delta:
         event["d"] = order.trailing_delta
-    event["F"] = f"{order.iceberg_qty:.8f}" if order.iceberg_qty else NOTHING
-    event["g"] = -1
-    event["C"] = "" if cancel_id is None else order.client_order_id
-    event["x"] = execution
-    event["X"] = order.status.value
-    event["r"] = "NONE"
-    event["i"] = order.id
-    if trade is None:
-        event["l"] = NOTHING
-        event["z"] = f"{order.executed:.8f}" if order.executed else NOTHING
-        event["L"] = NOTHING
-        event["n"] = "0"
-        event["N"] = None
-    else:
-        event["l"] = f"{trade.qty:.8f}"
-        event["z"] = f"{order.executed:.8f}"
-        event["L"] = f"{trade.price:.8f}"
-        event["n"] = f"{trade.commission:.8f}"
-        event["N"] = trade.commission_asset
-    event["T"] = now
-    event["t"] = -1 if trade is None else trade.id
-    if prevented is not None:
-        event["v"] = prevented.id
-    event["I"] = execution_id
-    event["w"] = _on_book(order, execution)
-    event["m"] = trade is not None and trade.is_maker
-    event["M"] = trade is not None
-    event["O"] = order.time
-    event["Z"] = f"{order.quote_executed:.8f}" if order.executed else NOTHING
-    event["Y"] = NOTHING if trade is None else f"{trade.quote_qty:.8f}"
-    event["Q"] = f"{order.quote_order_qty:.8f}" if order.quote_order_qty else NOTHING
-    _add_conditional(event, order, prevented)
+    event |= {
+        "F": f"{order.iceberg_qty:.8f}" if order.iceberg_qty else NOTHING,
+        "g": -1,
+        "C": "",
+        "x": "",
+        "X": "",
+        "r": "NONE",
+        "i": order.id,
+        "l": NOTHING,
+        "z": NOTHING,
+        "L": NOTHING,
+        "n": "0",
+        "N": None,
+        "T": 0,
+        "t": -1,
+    }
+    if order.prevented_match_id is not None:
+        event["v"] = order.prevented_match_id
+    event |= {
+        "I": 0,
+        "w": False,
+        "m": False,
+        "M": False,
+        "O": order.time,
+        "Z": NOTHING,
+        "Y": NOTHING,
+        "Q": f"{order.quote_order_qty:.8f}" if order.quote_order_qty else NOTHING,
+    }
+    if order.strategy_id is not None:
+        event["j"] = order.strategy_id
+    if order.strategy_type is not None:
+        event["J"] = order.strategy_type
+    if order.working_time:
+        event["W"] = order.working_time
+    event["V"] = str(order.stp_mode)
     return event
 
 
@@ -97,17 +128,10 @@ def _on_book(order: Order, execution: str) -> bool:
 
 
 def _add_conditional(event: dict[str, Any], order: Order, prevented: PreventedMatch | None) -> None:
-    if order.strategy_id is not None:
-        event["j"] = order.strategy_id
-    if order.strategy_type is not None:
-        event["J"] = order.strategy_type
-    if order.working_time:
-        event["W"] = order.working_time
-    event["V"] = order.stp_mode.value
     if prevented is not None:
         _add_prevented(event, order, prevented)
     if order.expiry_reason is not None:
-        event["eR"] = order.expiry_reason.value
+        event["eR"] = str(order.expiry_reason)
 
 
 def _add_prevented(event: dict[str, Any], order: Order, prevented: PreventedMatch) -> None:

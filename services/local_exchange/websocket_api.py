@@ -131,7 +131,8 @@ class ApiPeer(Peer):
             return
         call = self._call(method, params, raw)
         outcome = yield from run(call, operation)
-        call.record.result = str(outcome.status)
+        call.record.result = rest_spot.result_of(outcome)
+        call.record.answered_ns = time.time_ns()
         self._answer(frame.get("id"), call, outcome, show_limits)
 
     def _call(self, method: str, params: dict[str, str], raw: dict[str, Any]) -> Call:
@@ -156,7 +157,6 @@ class ApiPeer(Peer):
     def _answer(self, request_id: Any, call: Call, outcome: Outcome, show_limits: bool) -> None:
         rule = outcome.fault
         if rule is not None:
-            call.record.result = f"{call.record.result} ({rule.action})"
             if rule.action in DROPS:
                 self.connection.abort()
                 return
