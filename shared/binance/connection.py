@@ -32,7 +32,7 @@ class Connection:
         self._tls = tls
         self._reader: AnswerReader | None = None
         self._done: asyncio.Future[WholeAnswer] | None = None
-        self._unsent = b""
+        self._unsent = memoryview(b"")
         self._written = 0
         self._writer_set = False
         self.closed = False
@@ -96,7 +96,7 @@ class Connection:
 
     def _send(self, request: bytes) -> None:
         try:
-            self._unsent = request if self._tls is None else self._tls.seal(request)
+            self._unsent = memoryview(request if self._tls is None else self._tls.seal(request))
         except ssl.SSLError as error:
             self._break(Reason.TLS, f"TLS failed before the request was written ({error.reason}).")
             return

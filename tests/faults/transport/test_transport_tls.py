@@ -158,6 +158,22 @@ async def test_half_an_answer_under_tls_is_unknown(serve, certificates, keep):
     assert len(server.requests) == server.connections == 1
 
 
+async def test_goodbye_of_tls_ends_the_answer_though_the_socket_stays_open(serve, certificates):
+    """TLS's own end of stream counts as the end: unknown at once, not after the answer timeout."""
+
+    def say_goodbye(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(whole(b"{}")[:-1])
+        assert isinstance(peer.sock, ssl.SSLSocket)
+        peer.sock.unwrap()
+
+    server = serve(say_goodbye, tls=certificates.server)
+    async with BinanceTransport(tls=certificates.client()) as subject:
+        with pytest.raises(OutcomeUnknown) as failure:
+            await ask(subject, server.url)
+    assert failure.value.reason is Reason.CLOSED
+
+
 def handshaken(certificates: Certificates) -> tuple[TlsSession, ssl.SSLObject]:
     """Let two sessions shake hands in memory."""
     client = TlsSession(certificates.client(), "127.0.0.1")
