@@ -235,6 +235,7 @@ class Claimer:
             symbol=order.instrument.symbol,
             base_asset=order.instrument.base,
             quote_asset=order.instrument.quote,
+            lot_step=order.instrument.filters.lot_step,
             parameters=query(params),
             signed_at_ms=signed_at_ms,
             base_url=order.venue.base_url,

@@ -11,6 +11,7 @@ from shared.database.statements import statement
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
+    from decimal import Decimal
     from uuid import UUID
 
     from shared.database.connect import Connection
@@ -34,6 +35,7 @@ class Intent:
         symbol: as the exchange writes it.
         base_asset: of the symbol.
         quote_asset: of the symbol.
+        lot_step: of the symbol; what is smaller than it cannot be sold any more.
         parameters: exactly what will be signed, timestamp and recvWindow included.
         signed_at_ms: the signing timestamp, exchange clock.
         base_url: where it will be sent.
@@ -50,6 +52,7 @@ class Intent:
     symbol: str
     base_asset: str
     quote_asset: str
+    lot_step: Decimal
     parameters: str
     signed_at_ms: int
     base_url: str
@@ -100,6 +103,7 @@ async def claim(
             epoch.postmaster_start,
             [i.base_asset for i in intents],
             [i.quote_asset for i in intents],
+            [i.lot_step for i in intents],
         )
     assert row is not None
     if not row["same_epoch"]:

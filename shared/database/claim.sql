@@ -2,7 +2,7 @@
 -- an empty claim.
 -- $1 entry ids  $2 numbers  $3 xmin  $4 ctid  $5 client order ids  $6 symbols  $7 parameters  $8 signing timestamps
 -- $9 base URLs  $10 hashes of the API keys  $11 tokens  $12 recvWindow ms  $13 owner  $14 lease
--- $15 epoch  $16 timeline  $17 postmaster start  $18 base assets  $19 quote assets
+-- $15 epoch  $16 timeline  $17 postmaster start  $18 base assets  $19 quote assets  $20 lot steps
 WITH history AS MATERIALIZED (
     -- the history the worker read its rows in is still the one it writes to
     SELECT e.began_at, e.quarantine_until
@@ -13,9 +13,9 @@ WITH history AS MATERIALIZED (
        AND $17::timestamptz = pg_postmaster_start_time()
 ), intended AS (
     SELECT * FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-                         $8::bigint[], $9::text[], $10::text[], $11::uuid[], $18::text[], $19::text[])
+                         $8::bigint[], $9::text[], $10::text[], $11::uuid[], $18::text[], $19::text[], $20::numeric[])
         AS i (entry_id, number, row_xmin, row_ctid, client_order_id, symbol, parameters, signed_at_ms, base_url,
-              api_key_hash, token, base_asset, quote_asset)
+              api_key_hash, token, base_asset, quote_asset, lot_step)
 ), locked AS MATERIALIZED (
     -- row and entry together; a row the bot holds open is skipped, a row changed since the peek is not claimed
     SELECT i.*, e.order_id, e.account_id, e.user_id, e.market
@@ -57,9 +57,10 @@ WITH history AS MATERIALIZED (
  RETURNING e.id
 ), attempt AS (
     INSERT INTO bridge.attempt (order_id, number, client_order_id, account_id, user_id, market, symbol, parameters, signed_at_ms,
-                                recv_window_ms, base_url, api_key_hash, epoch, token, base_asset, quote_asset)
+                                recv_window_ms, base_url, api_key_hash, epoch, token, base_asset, quote_asset,
+                                lot_step)
     SELECT t.order_id, t.number, t.client_order_id, t.account_id, t.user_id, t.market, t.symbol, t.parameters, t.signed_at_ms,
-           $12::integer, t.base_url, t.api_key_hash, $15::integer, t.token, t.base_asset, t.quote_asset
+           $12::integer, t.base_url, t.api_key_hash, $15::integer, t.token, t.base_asset, t.quote_asset, t.lot_step
       FROM taken AS t JOIN entry ON entry.id = t.entry_id
  RETURNING order_id
 )

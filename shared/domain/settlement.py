@@ -213,7 +213,7 @@ def _with_status(line: Line, at: datetime) -> Line:
         line,
         order_status=word,
         entry_state=state,
-        filled_at=at if word is OrderStatus.FILLED else None,
+        filled_at=(line.filled_at or at) if word is OrderStatus.FILLED else None,
         events=events,
     )
 

@@ -40,9 +40,44 @@ CREATE INDEX fill_order ON bridge.fill (order_id) WHERE order_id IS NOT NULL;
 CREATE INDEX fill_unapplied ON bridge.fill (account_id, market, symbol, traded_at, trade_id) WHERE NOT applied;
 CREATE INDEX fill_position ON bridge.fill (account_id, market, symbol, strategy_id, traded_at, trade_id);
 
+-- What one account holds of one symbol for one strategy (spot) or on one side (futures): the fold's state between two fills.
+-- The lives of a position, from its first fill to flat, are its rows in bridge.position.
+CREATE TABLE bridge.holding (
+    id                uuid        PRIMARY KEY DEFAULT gen_random_uuid(),
+    account_id        uuid        NOT NULL,
+    market            text        NOT NULL,
+    environment_epoch integer     NOT NULL,
+    symbol            text        NOT NULL,          -- as the exchange writes it
+    strategy_id       uuid,
+    position_side     text        NOT NULL DEFAULT 'BOTH',
+    user_id           uuid        NOT NULL,
+    base_asset        text        NOT NULL,
+    quote_asset       text        NOT NULL,
+    dust_below        numeric     NOT NULL,          -- a rest smaller than this cannot be sold: it ends a life and is carried on
+    cycles            integer     NOT NULL DEFAULT 0,
+    dust              numeric     NOT NULL DEFAULT 0,
+    dust_cost         numeric     NOT NULL DEFAULT 0,
+    unmatched         numeric     NOT NULL DEFAULT 0, -- sold beyond what we knew was held
+    unvalued          integer     NOT NULL DEFAULT 0, -- fills whose fee has no value in quote yet
+    through_at        timestamptz,                   -- the newest fill counted in: an older one means folding again
+    through_trade     bigint,
+    through_order     text,
+    opening_id        uuid,                          -- a row of the bot's that was there before us, and what it said
+    opening_side      text        CHECK (opening_side IN ('long', 'short')),
+    opening_size      numeric,
+    opening_price     numeric,
+    opening_at        timestamptz,
+    changed_at        timestamptz NOT NULL DEFAULT clock_timestamp()
+) WITH (fillfactor = 70);
+CREATE UNIQUE INDEX holding_key ON bridge.holding
+    (account_id, market, symbol, environment_epoch, coalesce(strategy_id, '00000000-0000-0000-0000-000000000000'),
+     position_side);
+
 -- The ledger of positions, full precision. public.positions is its projection and has the same id.
 CREATE TABLE bridge.position (
     id             uuid        PRIMARY KEY DEFAULT gen_random_uuid(),
+    holding_id     uuid        NOT NULL REFERENCES bridge.holding,
+    number         integer     NOT NULL,          -- counts the lives of a holding from 1
     account_id     uuid        NOT NULL,
     user_id        uuid        NOT NULL,
     market         text        NOT NULL,
@@ -51,22 +86,28 @@ CREATE TABLE bridge.position (
     strategy_id    uuid,
     side           text        NOT NULL CHECK (side IN ('long', 'short')),
     size           numeric     NOT NULL,
+    cost           numeric     NOT NULL,          -- of the open size, in quote
     entry_price    numeric     NOT NULL,
+    peak           numeric     NOT NULL,          -- largest size it had
+    exited         numeric     NOT NULL DEFAULT 0, -- base closed so far, and what it brought in quote
+    exit_value     numeric     NOT NULL DEFAULT 0,
     realized       numeric     NOT NULL DEFAULT 0, -- net of fees, in quote
     fees           numeric     NOT NULL DEFAULT 0, -- in quote
+    last_price     numeric     NOT NULL,          -- of the last fill
     current_price  numeric     NOT NULL DEFAULT 0,
     status         text        NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'closed', 'liquidated')),
     opening        boolean     NOT NULL DEFAULT false,  -- entered from a row of the bot's that was there before us
-    applied_through timestamptz,                  -- trade time of the newest fill counted in
-    applied_trade   bigint,
     opened_at      timestamptz NOT NULL,
     closed_at      timestamptz,
-    changed_at     timestamptz NOT NULL DEFAULT clock_timestamp()
+    bot_closed_at  timestamptz,                   -- the bot closed its row while we still hold this: not resurrected
+    changed_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    UNIQUE (holding_id, number)
 ) WITH (fillfactor = 70);
-CREATE UNIQUE INDEX position_one_open ON bridge.position
-    (account_id, market, symbol, coalesce(strategy_id, '00000000-0000-0000-0000-000000000000'), side)
-    WHERE status = 'open';
-CREATE INDEX position_account ON bridge.position (account_id, market, symbol, opened_at);
+CREATE UNIQUE INDEX position_one_open ON bridge.position (holding_id) WHERE status = 'open';
+CREATE INDEX position_open ON bridge.position (account_id, market, symbol) WHERE status = 'open';
+
+-- The lot step at the time of the order: whatever is smaller than it cannot be sold any more.
+ALTER TABLE bridge.attempt ADD COLUMN lot_step numeric NOT NULL DEFAULT 0;
 
 -- Who listens for which account, and how far the stream is known to be without a gap (PROTOCOL 7).
 CREATE TABLE bridge.stream (
