@@ -129,18 +129,23 @@ class Keyring:
                 opened = cipher.decrypt(nonce, sealed, None)
             except InvalidTag:
                 continue
-            try:
-                return opened.decode()
-            except UnicodeDecodeError:
-                # "from None": a UnicodeDecodeError carries the bytes it could not read.
-                raise NotTextError(
-                    "the stored credential decrypts to something that is not text; enter the API key again"
-                ) from None
+            return _text(opened)
         raise AuthenticationFailedError(
             "the stored credential cannot be decrypted (authentication failed): it was made with another "
             "key than ENCRYPTION_KEY, or stored unencrypted; compare the key with the bot's, or enter the "
             "credential again"
         )
+
+
+def _text(opened: bytes) -> str:
+    try:
+        return opened.decode()
+    except UnicodeDecodeError:
+        pass
+    # Raised outside the handler: a UnicodeDecodeError carries the bytes it could not read.
+    raise NotTextError(
+        "the stored credential decrypts to something that is not text; enter the API key again"
+    )
 
 
 @dataclass(frozen=True, slots=True)

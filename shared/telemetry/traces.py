@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -125,9 +124,7 @@ async def tracing(
     if endpoint is None and exporter is None:
         yield Tracing(trace.NoOpTracer(), redactor)
         return
-    exporter = exporter or OTLPSpanExporter(
-        endpoint=f"{(endpoint or '').rstrip('/')}/v1/traces", timeout=EXPORT_TIMEOUT_S
-    )
+    exporter = exporter or _otlp(endpoint or "")
     provider = TracerProvider(
         resource=Resource.create({"service.name": service}),
         sampler=ParentBased(TraceIdRatioBased(ratio)),
@@ -139,6 +136,13 @@ async def tracing(
     finally:
         # In a thread: it sends what is left and must not stop the loop while a collector is slow.
         await asyncio.to_thread(provider.shutdown)
+
+
+def _otlp(endpoint: str) -> SpanExporter:
+    # Imported only where it is used: it takes 0.2 s, which a start without traces need not spend.
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+    return OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=EXPORT_TIMEOUT_S)
 
 
 def _context(traceparent: str | None) -> Context | None:

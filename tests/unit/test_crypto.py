@@ -190,6 +190,7 @@ def test_nothing_secret_shows():
     ):
         with pytest.raises(error) as caught:
             ring.decrypt(broken)
+        assert not hasattr(caught.value.__context__, "object")
         shown += "".join(traceback.format_exception(caught.value))
     for secret in ("api-key-value", "secret-value", "passphrase", KEY, "plaintext-key-value"):
         assert secret not in shown
