@@ -11,7 +11,7 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Self
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 from uuid import UUID
 
 from pydantic import SecretStr, model_validator
@@ -285,6 +285,11 @@ class GuardSettings(Settings):
         "BRIDGE_MAX_PRICE_AGE", "A price older than this is not fresh.", timedelta(seconds=5), gt=_ZERO
     )
 
+    @property
+    def accounts(self) -> list[UUID] | None:
+        """The accounts served, None = all."""
+        return sorted(self.only_accounts) or None
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.live_trading and self.bot_executor_off != "confirmed":
@@ -366,7 +371,7 @@ class Configuration(NamedTuple):
             self.database.password.get_secret_value(),
         ]
         urls = [url.get_secret_value() for url in (self.database.url, self.database.listen_url) if url]
-        texts += [urlsplit(url).password or "" for url in urls]
+        texts += [unquote(urlsplit(url).password or "") for url in urls]
         return [text for text in texts if text]
 
 

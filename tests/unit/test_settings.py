@@ -29,6 +29,7 @@ from shared.settings import (
     ProtocolSettings,
     TelemetrySettings,
     load,
+    load_configuration,
     refuse_hurried_live_trading,
 )
 
@@ -201,6 +202,27 @@ def test_two_urls(monkeypatch):
     assert urlsplit(settings.work_dsn).port == 6432
     assert urlsplit(settings.listen_dsn).hostname == "db"
     assert not settings.prepared_statements
+
+
+def test_every_secret_of_the_settings_is_known_to_the_redactor(monkeypatch):
+    """Keys and passwords are handed over as they are, those inside a URL without its encoding."""
+    set_all(
+        monkeypatch,
+        ENCRYPTION_KEY=KEY,
+        BRIDGE_FORMER_ENCRYPTION_KEYS=OTHER_KEY,
+        BRIDGE_DATABASE_URL="postgresql://u:work%40word@db/bot",
+        BRIDGE_LISTEN_URL="postgresql://u:listenword@db/bot",
+        POSTGRES_PASSWORD="otherword",
+    )
+    secrets = load_configuration().secrets()
+    assert set(secrets) == {KEY, OTHER_KEY, "work@word", "listenword", "otherword"}
+
+
+def test_the_accounts_served(monkeypatch):
+    """No list means all accounts."""
+    assert load(GuardSettings).accounts is None
+    monkeypatch.setenv("BRIDGE_ONLY_ACCOUNTS", str(UUID(int=1)))
+    assert load(GuardSettings).accounts == [UUID(int=1)]
 
 
 def test_no_database(monkeypatch):
