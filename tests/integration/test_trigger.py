@@ -218,7 +218,7 @@ def test_a_row_that_differs_is_no_twin(columns: Row, ours: Ours, bot: Bot, user:
 def test_the_bots_own_retry_is_a_twin_from_another_statement(
     ours: Ours, bot: Bot, user: UUID, account: UUID
 ) -> None:
-    """The bot repeats an INSERT under a new id: same twin key, other statement, however the symbol is written."""
+    """The bot repeats an INSERT under a new id: same twin key, other statement, any spelling."""
     first, second = (
         ours.entry(bot.order(user, account, symbol=symbol)) for symbol in ("BTC/USDT", "BTCUSDT")
     )
@@ -245,7 +245,7 @@ BREAK_IN = {
 def test_the_bots_insert_succeeds_whatever_happens_to_us(
     accident: str, ours: Ours, bot: Bot, user: UUID, account: UUID, database_server: DatabaseServer
 ) -> None:
-    """With our part broken the bot's rows are committed; each failed statement is counted, nobody is woken."""
+    """With our part broken the bot's rows are committed; each failed statement is counted."""
     ours.connection.execute(BREAK_IN[accident].format(owner=database_server.bridge.name).encode())
     with bot.connection.transaction():
         first = bot.order(user, account)
@@ -291,7 +291,7 @@ def test_a_failed_insert_of_the_bot_fails_as_without_us(
 def test_the_bots_session_cannot_lead_the_function_astray(
     ours: Ours, bot: Bot, user: UUID, account: UUID
 ) -> None:
-    """Objects of the same names in the bot's search path are not used, and its lock_timeout is not changed."""
+    """Objects of the same names in the bot's search path are not used; its lock_timeout is left alone."""
     bot.connection.execute(
         "CREATE TEMP TABLE inserted (status text); CREATE TEMP TABLE outbox (order_id uuid); "
         "CREATE FUNCTION public.nextval(text) RETURNS bigint LANGUAGE plpgsql AS "
@@ -305,7 +305,7 @@ def test_the_bots_session_cannot_lead_the_function_astray(
 
 
 def test_rows_from_before_us_are_held(database_server: DatabaseServer, bare_database_name: str) -> None:
-    """What was pending when the bridge was switched on waits for its owner's word; the rest has no entry."""
+    """What was pending when the bridge was switched on waits for its owner; the rest has no entry."""
     dsn = database_server.dsn(bare_database_name)
     with Bot(database_server.dsn(bare_database_name, database_server.bot)) as bot:
         user = bot.user()
