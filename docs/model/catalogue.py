@@ -1,4 +1,4 @@
-"""What is run: the configurations of the protocol as it is, and the mutations that must each break a claim."""
+"""What is run: configurations of the protocol as it is, and the mutations that must each break a claim."""
 
 from dataclasses import dataclass, replace
 from typing import Final
@@ -11,62 +11,109 @@ PROTOCOL: Final = Rules()
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """A protocol without one of its rules, and a configuration small enough to show what that costs."""
+    """The protocol without one of its rules, in a world just large enough to show what that costs."""
 
     name: str
     section: str
     rules: Rules
     setting: Setting
-    shows: frozenset[str] = claims.CONSEQUENCES
-    """The claims of which it has to break one."""
+    shows: frozenset[str]
+    """The claims of which it must break one."""
 
 
-PLAIN: Final = Setting("plain", numbers=2, cancels=False)
-CANCELS: Final = Setting("cancels", numbers=2)
-PEEKS: Final = Setting("peek and claim apart", numbers=2, peeks=True)
-FAILOVER: Final = Setting("failover", numbers=2, cancels=False, failovers=1)
-RESTS: Final = Setting("resting orders, DELETE", numbers=2, rests=True)
-REPEATS: Final = Setting(
-    "resting orders, a proxy repeats the POST", numbers=2, cancels=False, rests=True, proxy_repeats=True
+# Small worlds: each mutation runs in one of them, and the protocol as it is holds in all of them. All have two workers
+# that may be killed or freeze anywhere, requests and answers lost, late arrivals, clock error and lagging queries.
+PLAIN: Final = Setting("kill, freeze, loss, lag", cancels=False)
+CANCELS: Final = Setting("+ the bot cancels")
+PEEKS: Final = Setting("+ peek apart from claim, the bot edits", peeks=True)
+RESTS: Final = Setting("+ resting orders and DELETE", rests=True)
+REPEATS: Final = Setting("resting orders, a proxy repeats", cancels=False, rests=True, proxy_repeats=True)
+FAILOVER: Final = Setting("failover", cancels=False, failovers=1)
+INSTANT: Final = Setting(
+    "failover, everything instant",
+    cancels=False,
+    failovers=1,
+    window=0,
+    clock_error=0,
+    engine_delay=0,
+    query_lag=0,
+    lease=0,
 )
-FAST: Final = replace(FAILOVER, name="failover, no delays", clock_error=0, engine_delay=0, query_lag=0)
+CANCELS_FAILOVER: Final = Setting("failover, cancel", failovers=1)
+PEEKS_FAILOVER: Final = Setting("failover, cancel, peek apart from claim", failovers=1, peeks=True)
+SNAPSHOT: Final = Setting("failover or snapshot put back", cancels=False, failovers=1, restores=True)
+SMALL: Final = (
+    PLAIN,
+    CANCELS,
+    PEEKS,
+    RESTS,
+    REPEATS,
+    FAILOVER,
+    INSTANT,
+    CANCELS_FAILOVER,
+    PEEKS_FAILOVER,
+    SNAPSHOT,
+)
 
-CONFIGURATIONS: Final = (PLAIN, CANCELS, PEEKS, FAILOVER, RESTS, REPEATS)
-QUICK: Final = CONFIGURATIONS
+# Large worlds: what the small ones leave out. Those without reductions show that the reductions hide nothing.
+LARGE: Final = (
+    Setting("3 workers", workers=3, numbers=3, counted=3, peeks=True),
+    Setting("3 workers, no reduction by idleness", workers=3, drops_dead=False),
+    Setting("3 attempts, no reduction at all", numbers=3, sorts_workers=False, drops_dead=False),
+    Setting(
+        "9 attempts, 3 counted, long times",
+        numbers=9,
+        counted=3,
+        window=3,
+        engine_delay=4,
+        query_lag=3,
+        lease=2,
+    ),
+    Setting("failover, no reduction by idleness", failovers=1, drops_dead=False),
+    Setting("failover, 3 workers, 3 attempts", workers=3, numbers=3, failovers=1),
+    Setting("failover or snapshot, 3 attempts, DELETE", numbers=3, failovers=1, restores=True, rests=True),
+    Setting("2 failovers, 3 attempts", numbers=3, failovers=2),
+    Setting("2 failovers, long times", failovers=2, window=2, engine_delay=2, query_lag=2, lease=2),
+)
+CONFIGURATIONS: Final = SMALL + LARGE
+
+ANY: Final = claims.CONSEQUENCES
+TWO: Final = frozenset({claims.TWO_ORDERS})
 
 
-def _without(name: str, section: str, setting: Setting, *rules: str) -> Mutation:
+def _without(name: str, section: str, rule: str, setting: Setting, shows: frozenset[str] = TWO) -> Mutation:
+    # Workers keep their places, so that a trace calls each one by the same name throughout.
     return Mutation(
-        name, section, replace(PROTOCOL, **dict.fromkeys(rules, False)), replace(setting, sorts_workers=False)
+        name, section, replace(PROTOCOL, **{rule: False}), replace(setting, sorts_workers=False), shows
     )
 
 
-# The first thirteen are those PROTOCOL 13 names, the fourteenth is its optional one, the others are rules of our own finding.
+# Those PROTOCOL 13 names come first, in its order; the others take a rule apart, or are of our own finding.
 MUTATIONS: Final = (
-    _without("sign at send", "4", PLAIN, "signs_at_claim"),
-    _without("no wait before asking", "7", PLAIN, "waits_before_absence"),
-    _without("one early -2013 suffices", "7", PLAIN, "early_no_is_no_absence"),
-    _without("failed query counts as absence", "7", PLAIN, "failed_question_is_no_absence"),
-    _without("lease expiry means resend", "7", PLAIN, "lease_expiry_is_unknown"),
-    _without("settle without token and state", "6", PLAIN, "settle_checks_token_and_state"),
-    _without("HTTP layer re-sends once", "4", PLAIN, "sends_once"),
-    _without("attempt row after the POST", "3", PLAIN, "attempt_before_post"),
-    _without("claim without re-checking the row", "3", PEEKS, "claim_rechecks_row"),
-    _without("retry ignores a cancel", "3", CANCELS, "retry_respects_cancel"),
-    _without("sequential tokens", "3", FAST, "random_tokens"),
-    _without("random ids", "3", FAILOVER, "computable_ids"),
-    _without("no quarantine", "10", FAILOVER, "quarantine"),
-    _without("duplicate id taken as rejected", "5", REPEATS, "duplicate_is_unknown"),
-    _without("claim compares the status only", "3", PEEKS, "claim_compares_version"),
-    _without("waits by its own clock", "7", PLAIN, "asks_by_server_time"),
-    _without("engine delay not waited for", "7", PLAIN, "waits_for_engine"),
-    _without("query lag not waited for", "7", PLAIN, "waits_for_lag"),
-    _without("DELETE only once", "9", RESTS, "delete_repeated"),
-    _without("epoch not compared", "10", FAILOVER, "epoch_compared"),
-    _without("quarantine without the clock error", "10", FAILOVER, "quarantine_counts_clock_error"),
-    _without("no questions after the quarantine", "10", FAILOVER, "asks_after_quarantine"),
-    _without("asks for the next id only", "10", FAILOVER, "asks_all_ids"),
-    _without(
-        "ends before all ids were asked", "10", replace(FAILOVER, cancels=True), "final_waits_for_round"
-    ),
+    _without("sign at send", "4", "signs_at_claim", PLAIN),
+    _without("no wait before asking", "7", "waits_before_absence", PLAIN),
+    _without("one early -2013 suffices", "7", "early_no_is_no_absence", PLAIN),
+    _without("failed query counts as absence", "7", "failed_question_is_no_absence", PLAIN),
+    _without("lease expiry means resend", "7", "lease_expiry_is_unknown", PLAIN),
+    _without("settle without token and state", "6", "settle_checks_owner", PLAIN, ANY),
+    _without("HTTP layer re-sends once", "4", "sends_once", PLAIN),
+    _without("attempt row after the POST", "3", "attempt_before_post", PLAIN),
+    _without("claim without re-checking the row", "3", "claim_rechecks_row", PEEKS, ANY),
+    _without("retry ignores a cancel", "3", "retry_respects_cancel", CANCELS, ANY),
+    _without("sequential tokens", "3", "random_tokens", INSTANT),
+    _without("random ids", "3", "computable_ids", FAILOVER),
+    _without("no quarantine", "10", "quarantine", FAILOVER),
+    _without("duplicate id taken as rejected", "5", "duplicate_is_unknown", REPEATS, ANY),
+    _without("claim compares the status only", "3", "claim_compares_version", PEEKS, ANY),
+    _without("claim trusts a peek of the epoch before", "10", "claim_compares_epoch", PEEKS_FAILOVER, ANY),
+    _without("absence by our own clock", "7", "asks_by_server_time", PLAIN),
+    _without("absence without the engine delay", "7", "waits_for_engine", PLAIN),
+    _without("absence without the query lag", "7", "waits_for_lag", PLAIN),
+    _without("DELETE only once", "9", "delete_repeated", RESTS, ANY),
+    _without("epoch not compared", "10", "epoch_compared", FAILOVER),
+    _without("snapshot put back without the runbook", "10", "runbook", SNAPSHOT),
+    _without("quarantine without the clock error", "10", "quarantine_counts_clock_error", FAILOVER),
+    _without("no questions after the quarantine", "10", "asks_after_quarantine", FAILOVER),
+    _without("asks for the next id only", "10", "asks_all_ids", FAILOVER),
+    _without("ends before all ids were asked", "10", "end_waits_for_round", CANCELS_FAILOVER, ANY),
 )

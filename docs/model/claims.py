@@ -6,7 +6,7 @@ from docs.model.state import (
     CANCELED,
     IN_FLIGHT,
     RESTING,
-    STALE_ORDER,
+    OUT_OF_DATE,
     SUBMITTED,
     WITHOUT_ORDER,
     State,
@@ -26,7 +26,7 @@ def violated(state: State) -> str | None:
     """Return the claim that this state breaks, if any."""
     if state.wrong == AFTER_CANCEL:
         return SENT_AFTER_CANCEL
-    if state.wrong == STALE_ORDER:
+    if state.wrong == OUT_OF_DATE:
         return SENT_STALE
     db = state.db
     orders = orders_of(state)

@@ -3,11 +3,18 @@
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
-from docs.model import bridge, claims, world
-from docs.model.moves import Move, Moves
+from docs.model import claims, world
+from docs.model.cancel import delete, end_cancelled
+from docs.model.claim import claim, peek, record
+from docs.model.epoch import ask_all, begin_epoch, end_round
+from docs.model.moves import TICK, Move, Moves
+from docs.model.resolve import ask, take_over
 from docs.model.rules import Rules, Setting
+from docs.model.send import send
+from docs.model.settle import give_up, settle_absent, settle_accepted, settle_not_sent, settle_rejected
 from docs.model.state import (
     CLAIMED,
     FOUND_ABSENT,
@@ -50,30 +57,24 @@ class Outcome:
 
 def steps_of(rules: Rules, setting: Setting) -> dict[int, tuple[Step, ...]]:
     """Return what a worker can do next, by what it is in the middle of."""
-    start = bridge.peek if setting.peeks else bridge.claim
-    idle: tuple[Step, ...] = (start, bridge.take_over, bridge.finish_cancelled)
-    if setting.failovers:
-        idle += (bridge.change_epoch, bridge.ask_all)
-    if setting.rests:
-        idle += (bridge.delete,)
-    waiting: tuple[Step, ...] = (bridge.give_up, world.kill)
+    waiting: tuple[Step, ...] = (give_up, world.kill)
     if not rules.attempt_before_post:
-        waiting += (bridge.record,)
-    duplicate = bridge.give_up if rules.duplicate_is_unknown else bridge.settle_rejected
+        waiting += (record,)
+    duplicate = give_up if rules.duplicate_is_unknown else settle_rejected
     return {
-        IDLE: idle,
-        PEEKED: (bridge.claim, world.kill),
-        CLAIMED: (bridge.send, world.kill),
+        IDLE: (peek if setting.peeks else claim, take_over, end_cancelled, delete, begin_epoch, ask_all),
+        PEEKED: (claim, world.kill),
+        CLAIMED: (send, world.kill),
         ON_WIRE: (world.arrive, *waiting),
         IN_ENGINE: (world.decide, *waiting),
         SILENT: waiting,
-        TOLD_ACCEPTED: (bridge.settle_accepted, world.kill),
-        TOLD_REJECTED: (bridge.settle_rejected, world.kill),
-        KNOWS_NOT_SENT: (bridge.settle_not_sent, world.kill),
+        TOLD_ACCEPTED: (settle_accepted, world.kill),
+        TOLD_REJECTED: (settle_rejected, world.kill),
         TOLD_DUPLICATE: (duplicate, world.kill),
-        RESOLVING: (bridge.ask, world.kill),
-        FOUND_ABSENT: (bridge.settle_absent, world.kill),
-        ROUND_EMPTY: (bridge.end_round, world.kill),
+        KNOWS_NOT_SENT: (settle_not_sent, world.kill),
+        RESOLVING: (ask, world.kill),
+        FOUND_ABSENT: (settle_absent, world.kill),
+        ROUND_EMPTY: (end_round, world.kill),
     }
 
 
@@ -99,8 +100,8 @@ class Explorer:
             done = worker
             for step in self._steps[worker.step]:
                 step(moves, state, at)
-        world.unattended(moves, state)
-        world.tell_stream(moves, state)
+        world.go_on(moves, state)
+        world.show_order(moves, state)
         world.bot(moves, state)
         world.fail_over(moves, state)
         world.tick(moves, state)
@@ -173,20 +174,22 @@ def _stuck(states: list[State], ends: "array[int]", starts: "array[int]") -> int
 
 
 def _trace(explorer: Explorer, states: list[State], parents: "array[int]", last: int) -> tuple[Line, ...]:
+    path = [last]
+    while parents[path[-1]] != NO_PARENT:
+        path.append(parents[path[-1]])
+    path.reverse()
     lines: list[Line] = []
-    there = last
-    while parents[there] != NO_PARENT:
-        here = parents[there]
-        label = next(_said(move) for move in explorer.after(states[here]) if move.state == states[there])
-        lines.append(Line(label, states[there]))
-        there = here
-    return tuple(reversed(lines))
-
-
-def _said(move: Move) -> str:
-    if move.actor < 0:
-        return move.label
-    return f"worker {'ABC'[move.actor]} {move.label}"
+    lost = 0
+    for here, there in pairwise(path):
+        move = next(move for move in explorer.after(states[here]) if move.state == states[there])
+        label = f"worker {'ABC'[move.actor]} {move.label}" if move.actor >= 0 else move.label
+        if states[here].failovers > move.state.failovers:
+            label += f", and with it the last {lost} commits" if lost else ", and no commit with it"
+            lost = 0
+        elif move.commits and move.state.old is not None:
+            lost += 1
+        lines.append(Line(label, move.state))
+    return tuple(lines)
 
 
 def printed(trace: tuple[Line, ...]) -> str:

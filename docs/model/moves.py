@@ -1,7 +1,6 @@
-"""How one state becomes the next: the bookkeeping that the bridge's moves and the world's moves share."""
+"""How one state becomes the next: what the bridge's moves and the world's moves share, and the reductions."""
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple, TypeVar, cast
+from typing import Final, NamedTuple
 
 from docs.model.rules import Rules, Setting
 from docs.model.state import (
@@ -10,18 +9,16 @@ from docs.model.state import (
     FIRST_DB,
     IDLE,
     IDLE_WORKER,
-    IN_ENGINE,
     IN_FLIGHT,
     NO_CHANGE,
     NOTHING_WRONG,
-    ON_WIRE,
     PEEKED,
-    POST_IN_ENGINE,
     POST_ON_WIRE,
     ROUND_EMPTY,
     SETTLED,
     SUBMITTED,
     TOLD_ACCEPTED,
+    UNDER_WAY,
     UNSEEN,
     Db,
     Message,
@@ -29,13 +26,14 @@ from docs.model.state import (
     Worker,
 )
 
-T = TypeVar("T", bound=tuple[object, ...])
-
 NOBODY: Final = -1
 """The actor of a move that no worker makes."""
 HIGHEST_TOKEN: Final = 5
-"""Where a sequential token stops counting, so that the mutation stays finite."""
-LOST_LATER: Final = " (a commit the standby never gets)"
+"""Where a sequential token stops counting, so that its mutation stays finite."""
+TICK: Final = "a tick passes"
+
+Workers = tuple[Worker, ...]
+Messages = tuple[Message, ...]
 
 
 class Move(NamedTuple):
@@ -47,114 +45,137 @@ class Move(NamedTuple):
     state: State
     """After it."""
     fair: bool
-    """Happens by itself when nothing goes wrong any more; faults, the bot's wishes and luck do not."""
+    """It happens by itself when nothing goes wrong any more; faults, the bot's wishes and luck do not."""
+    commits: bool = False
 
 
 class Moves:
-    """Collects the moves out of one state, in canonical form."""
+    """Collects the moves out of one state, each state in canonical form."""
 
     def __init__(self, rules: Rules, setting: Setting) -> None:
         self.rules = rules
         self.setting = setting
-        self._drops_dead = setting.drops_dead and rules.random_tokens and rules.settle_checks_token_and_state
-        self._parts: dict[object, object] = {}
         self.found: list[Move] = []
+        # Exact only while a worker without the present token can do nothing but send or bring evidence.
+        owner_decides = rules.settle_checks_owner and rules.random_tokens and rules.epoch_compared
+        self._drops_dead = setting.drops_dead and owner_decides
+        self._dbs: dict[Db, Db] = {}
+        self._sides: dict[object, tuple[Workers, Messages]] = {}
+        self._names: dict[object, tuple[int, int, tuple[Workers, Messages]]] = {}
 
     def first(self) -> State:
         """Return the state in which the bot has just inserted the row."""
         workers = (IDLE_WORKER,) * self.setting.workers
         return State(FIRST_DB, None, NO_CHANGE, workers, (), self.setting.failovers, NOTHING_WRONG)
 
-    def add(
+    def step(
         self,
         label: str,
-        actor: int,
+        at: int,
         before: State,
+        workers: Workers,
         *,
-        db: Db | None = None,
-        workers: Sequence[Worker] | None = None,
-        exchange: Sequence[Message] | None = None,
-        change: int | None = None,
         wrong: int = NOTHING_WRONG,
         fair: bool = True,
     ) -> None:
-        """Add a move. With `db` it is a commit, which may also be one that a later failover loses."""
-        after = self.canonical(
-            db or before.db,
-            before.old,
-            before.change if change is None else change,
-            before.workers if workers is None else workers,
-            before.exchange if exchange is None else exchange,
-            before.failovers,
-            before.wrong or wrong,
-        )
-        self.found.append(Move(label, actor, after, fair))
-        if db is not None and before.failovers and before.old is None:
-            old = before.db._replace(lease=0)
-            lost = self.canonical(*after._replace(old=old))
-            self.found.append(Move(label + LOST_LATER, actor, lost, fair))
+        """Add a move in a worker's memory: nothing is committed, nothing arrives anywhere."""
+        self.post(label, at, before, workers, before.exchange, wrong=wrong, fair=fair)
 
-    def canonical(
+    def post(
         self,
-        db: Db,
-        old: Db | None,
-        change: int,
-        workers: Sequence[Worker],
-        exchange: Sequence[Message],
-        failovers: int,
-        wrong: int,
-    ) -> State:
+        label: str,
+        at: int,
+        before: State,
+        workers: Workers,
+        exchange: Messages,
+        *,
+        wrong: int = NOTHING_WRONG,
+        fair: bool = True,
+    ) -> None:
+        """Add a move in which something happens at the exchange."""
+        state = before._replace(workers=workers, exchange=exchange, wrong=before.wrong or wrong)
+        self.found.append(Move(label, at, self.canonical(state), fair))
+
+    def commit(self, label: str, at: int, before: State, after: State, *, fair: bool = True) -> None:
+        """Add a move that commits; where a failover may still come, also as the first commit it will lose."""
+        self.found.append(Move(label, at, self.canonical(after), fair, commits=True))
+        if before.failovers and before.old is None:
+            lost = after._replace(old=self.left_behind(before.db))
+            self.found.append(Move(label, at, self.canonical(lost), fair, commits=True))
+
+    def left_behind(self, db: Db) -> Db:
+        """Return what a standby keeps of a state: a new epoch begins without leases, and with new tokens."""
+        return db._replace(lease=0, token=0) if self._drops_dead else db._replace(lease=0)
+
+    def fresh_token(self, state: State) -> int:
+        """Return a token that is the database's next one: by counting, or by chance never seen before."""
+        if not self.rules.random_tokens:
+            return min(state.db.token + 1, HIGHEST_TOKEN)
+        seen = [worker.token for worker in state.workers]
+        return 1 + max(state.db.token, state.old.token if state.old else 0, *seen)
+
+    def canonical(self, state: State) -> State:
         """Return the one representative of all states that no rule and no claim can tell apart."""
-        messages = list(exchange)
-        if db.token and self.rules.random_tokens and db.entry not in IN_FLIGHT:
-            db = db._replace(token=0)
-        if db.entry in SETTLED and change > NO_CHANGE:
+        db, old, change, workers, exchange, failovers, wrong = state
+        if change > NO_CHANGE and db.entry in SETTLED:
             change = NO_CHANGE
+        live = db.entry in IN_FLIGHT and change > UNSEEN
+        key = (workers, exchange, db.token, live, db.entry == SUBMITTED, change == ASK_ALL)
+        sides = self._sides.get(key)
+        if sides is None:
+            self._sides[key] = sides = self._reduced(*key)
         if self._drops_dead:
-            live = db.entry in IN_FLIGHT and change != UNSEEN
-            workers = [self._alive(worker, live, db, messages) for worker in workers]
-        if change != ASK_ALL:
-            workers = [IDLE_WORKER if worker.step == ROUND_EMPTY else worker for worker in workers]
+            if db.token != live:
+                db = db._replace(token=int(live))
+        elif self.rules.random_tokens:
+            token, old_token, sides = self._named(db.token, old.token if old else 0, sides)
+            if token != db.token:
+                db = db._replace(token=token)
+            if old and old_token != old.token:
+                old = old._replace(token=old_token)
+        db = self._dbs.setdefault(db, db)
+        return State(db, old and self._dbs.setdefault(old, old), change, *sides, failovers, wrong)
+
+    def _reduced(
+        self, workers: Workers, exchange: Messages, token: int, live: bool, submitted: bool, asking: bool
+    ) -> tuple[Workers, Messages]:
+        messages = list(exchange)
+        kept: list[Worker] = []
+        for worker in workers:
+            if worker.step == ROUND_EMPTY and not asking:
+                kept.append(IDLE_WORKER)  # that round has ended, or another epoch has begun
+            elif worker.step in {IDLE, PEEKED, ROUND_EMPTY} or not self._drops_dead:
+                kept.append(worker)
+            elif live and worker.token == token:
+                kept.append(worker._replace(token=1))
+            else:
+                kept.append(self._without_token(worker, submitted))
+                if worker.step in UNDER_WAY:
+                    messages.append(Message(UNDER_WAY[worker.step], worker.number, worker.left))
         if self.setting.sorts_workers:
-            workers = sorted(workers)
+            kept.sort()
+        # A POST past its deadline that nobody waits for can have no effect any more.
         messages = [message for message in messages if message.kind != POST_ON_WIRE or message.left]
-        messages.sort()
-        return State(
-            self._one(db),
-            old and self._one(old),
-            change,
-            self._one(tuple(workers)),
-            self._one(tuple(messages)),
-            failovers,
-            wrong,
-        )
+        return tuple(kept), tuple(sorted(messages))
 
-    def fresh(self, db: Db, workers: Sequence[Worker]) -> tuple[int, tuple[Worker, ...]]:
-        """Return a new token, and the workers with theirs out of date.
-
-        Of a random token only one thing matters: whether it is the database's present one. So 1 is present, 0 is not.
-        """
-        if self.rules.random_tokens:
-            return 1, tuple(worker._replace(token=0) if worker.token else worker for worker in workers)
-        return min(db.token + 1, HIGHEST_TOKEN), tuple(workers)
-
-    def _one(self, part: T) -> T:
-        """Return the first equal part ever made, so that states share their parts in memory."""
-        return cast("T", self._parts.setdefault(part, part))
-
-    def _alive(self, worker: Worker, live: bool, db: Db, messages: list[Message]) -> Worker:
-        """Return IDLE for a worker whose every further step would be refused; a POST of its goes on without it."""
-        step = worker.step
-        if step in {IDLE, PEEKED, ROUND_EMPTY} or (worker.token and live):
-            return worker
-        if step == CLAIMED:
-            if worker.left == 0 and self.rules.signs_at_claim:
-                return IDLE_WORKER
+    def _without_token(self, worker: Worker, submitted: bool) -> Worker:
+        """Return what is left of a worker that may settle nothing: it may send in time, and bring evidence."""
+        if worker.step == CLAIMED and (worker.left or not self.rules.signs_at_claim):
             return worker._replace(token=0)
-        if step == TOLD_ACCEPTED:
-            return IDLE_WORKER if db.entry == SUBMITTED else worker._replace(token=0)
-        if step == ON_WIRE:
-            messages.append(Message(POST_ON_WIRE, worker.number, worker.left))
-        elif step == IN_ENGINE:
-            messages.append(Message(POST_IN_ENGINE, worker.number, worker.left))
+        if worker.step == TOLD_ACCEPTED and not submitted:
+            return worker._replace(token=0)
         return IDLE_WORKER
+
+    def _named(
+        self, token: int, old_token: int, sides: tuple[Workers, Messages]
+    ) -> tuple[int, int, tuple[Workers, Messages]]:
+        """Number the tokens in order of appearance: of a random one only its being equal to another matters."""
+        key = (token, old_token, sides)
+        known = self._names.get(key)
+        if known is None:
+            names = {0: 0}
+            for other in (token, old_token, *[worker.token for worker in sides[0]]):
+                names.setdefault(other, len(names))
+            workers = tuple([worker._replace(token=names[worker.token]) for worker in sides[0]])
+            self._names[key] = known = (names[token], names[old_token], (workers, sides[1]))
+        return known

@@ -1,16 +1,18 @@
-"""The rules a mutation can drop, and the size of the world one configuration explores."""
+"""The rules a mutation can drop, and the size of the world that one configuration explores."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules of PROTOCOL that the model holds. True is the protocol; a mutation turns one off."""
+    """The rules of PROTOCOL that the model holds, by section. True is the protocol; a mutation turns one off."""
 
     claim_rechecks_row: bool = True
-    """3: the claim's UPDATE has WHERE status = what was peeked, and only what it returned gets an attempt."""
+    """3: the claim's UPDATE finds only a row whose status is what was peeked."""
     claim_compares_version: bool = True
-    """3: ... and the row unchanged since the peek (xmin, ctid)."""
+    """3: ... and that is unchanged since the peek (xmin, ctid)."""
+    claim_compares_epoch: bool = True
+    """10: ... in the epoch of the peek: a failover issues transaction ids again."""
     retry_respects_cancel: bool = True
     """3: a retry is claimed only while the row's status is still what we wrote."""
     attempt_before_post: bool = True
@@ -18,14 +20,14 @@ class Rules:
     computable_ids: bool = True
     """3: the client order id is a pure function of row and number."""
     random_tokens: bool = True
-    """3: a token is random, so that a failover cannot issue one again."""
+    """3: a token is random, so that a failover cannot issue it again."""
     signs_at_claim: bool = True
     """4: the request carries the timestamp stored at the claim."""
     sends_once: bool = True
     """4: no layer below re-sends."""
     duplicate_is_unknown: bool = True
-    """5: a duplicate client order id is asked about."""
-    settle_checks_token_and_state: bool = True
+    """5: "duplicate client order id" is asked about."""
+    settle_checks_owner: bool = True
     """6: not_sent, absent and rejected need token, number, a non-final state and the epoch."""
     lease_expiry_is_unknown: bool = True
     """7: a worker whose lease ran out may have sent."""
@@ -36,27 +38,27 @@ class Rules:
     failed_question_is_no_absence: bool = True
     """7: each question must be answered."""
     asks_by_server_time: bool = True
-    """7: ... by the exchange's clock, so that the error of ours does not count."""
+    """7: the moment is read off the exchange's clock, so that the error of ours does not count."""
     waits_for_engine: bool = True
-    """7: ... the engine's delay included."""
+    """7: the moment includes the engine's delay."""
     waits_for_lag: bool = True
-    """7: ... the lag of the queries included."""
+    """7: the moment includes the lag of the queries."""
     delete_repeated: bool = True
     """9: DELETE is repeated after D."""
     epoch_compared: bool = True
     """10: an epoch change is noticed before anything else is decided."""
-    in_flight_becomes_unknown: bool = True
-    """10: what was in flight when the epoch changed is unknown, whatever the lease says."""
+    runbook: bool = True
+    """10: a snapshot is put back with all executors stopped for the quarantine, and the epoch bumped."""
     quarantine: bool = True
-    """10: nothing is claimed or made final until recvWindow + clock error + engine_delay + query_lag have passed."""
+    """10: nothing is claimed or ended until recvWindow + clock error + engine_delay + query_lag have passed."""
     quarantine_counts_clock_error: bool = True
-    """10: ... the clock error included."""
+    """10: the quarantine includes the clock error."""
     asks_after_quarantine: bool = True
-    """10: after it one round of questions comes before any claim."""
+    """10: after it, one round of questions comes before any claim."""
     asks_all_ids: bool = True
-    """10: ... for every id the row can have, not just the next one."""
-    final_waits_for_round: bool = True
-    """10: ... and before anything is made final without positive evidence."""
+    """10: that round asks for every id the row can have."""
+    end_waits_for_round: bool = True
+    """10: and it comes before any end without an order, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +67,21 @@ class Setting:
 
     name: str
     workers: int = 2
-    numbers: int = 3
+    numbers: int = 2
     """Attempt numbers there are (9 in the bridge)."""
     counted: int = 2
-    """Attempts judged absent before the row is rejected (3 in the bridge)."""
+    """Attempts judged absent after which the row is rejected (3 in the bridge)."""
     window: int = 1
     """recvWindow."""
     clock_error: int = 1
-    """The signing clock is this much ahead of the exchange's, or behind it, at most."""
+    """How far the signing clock may be ahead of the exchange's, or behind it."""
     engine_delay: int = 1
     query_lag: int = 1
     lease: int = 1
     failovers: int = 0
+    """Losses of the primary; each may lose any number of the last commits, or none."""
+    restores: bool = False
+    """Such a loss may also be a snapshot put back, which changes no timeline."""
     cancels: bool = True
     """The bot may cancel the row at any time."""
     peeks: bool = False
@@ -86,16 +91,6 @@ class Setting:
     proxy_repeats: bool = False
     """A proxy may repeat the POST of an order that rests already, and pass on "duplicate" as the answer."""
     sorts_workers: bool = True
-    """Workers are interchangeable: states that differ by their order are one."""
+    """Reduction: workers are interchangeable, so their order does not count."""
     drops_dead: bool = True
-    """A worker that can only be refused is idle (see README.md, reductions)."""
-
-    @property
-    def absence_wait(self) -> int:
-        """Ticks after D until an absence may be asked for: engine_delay + query_lag, and strictly after."""
-        return self.engine_delay + self.query_lag + 1
-
-    @property
-    def clock_errors(self) -> range:
-        """Every error the signing clock can have."""
-        return range(-self.clock_error, self.clock_error + 1)
+    """Reduction: a worker whose every further step would be refused is idle."""

@@ -1,7 +1,7 @@
-"""What the model remembers at one moment: the database, the workers, the exchange, and nothing a rule cannot see.
+"""What the model remembers at one moment: the database, the workers, the exchange.
 
-Everything is a tuple of small integers, because a run keeps hundreds of thousands of them. The named constants are
-plain integers for the same reason (an IntEnum hashes its name in Python code, at a third of the run's time).
+Everything is a tuple of small integers, because a run keeps hundreds of thousands of them. The constants are plain
+integers for the same reason (an IntEnum hashes its name in Python code, which costs a third of the run).
 """
 
 from typing import Final, NamedTuple
@@ -13,7 +13,7 @@ CANCELED: Final = 2
 REJECTED: Final = 3
 ROW_NAMES: Final = ("pending", "open", "canceled", "rejected")
 
-# What the entry says (bridge.outbox, PROTOCOL 12). DONE is split by the reason, which is what a claim is about.
+# What the entry says (PROTOCOL 12). "done" is split by its reason, which is what a claim is about.
 NEW: Final = 0
 SENDING: Final = 1
 UNKNOWN: Final = 2
@@ -34,9 +34,9 @@ ENTRY_NAMES: Final = (
 )
 IN_FLIGHT: Final = frozenset({SENDING, UNKNOWN})
 WITHOUT_ORDER: Final = frozenset({HELD, DONE_REJECTED, DONE_CANCELLED})
-SETTLED: Final = frozenset({SUBMITTED, HELD, DONE_REJECTED, DONE_CANCELLED})
+SETTLED: Final = WITHOUT_ORDER | {SUBMITTED}
 
-# What a worker is in the middle of. A worker may stay anywhere for ever: that is what a freeze is.
+# What a worker is in the middle of. It may stay there for ever: that is what a freeze is.
 IDLE: Final = 0
 PEEKED: Final = 1
 CLAIMED: Final = 2
@@ -45,8 +45,8 @@ IN_ENGINE: Final = 4
 SILENT: Final = 5
 TOLD_ACCEPTED: Final = 6
 TOLD_REJECTED: Final = 7
-KNOWS_NOT_SENT: Final = 8
-TOLD_DUPLICATE: Final = 9
+TOLD_DUPLICATE: Final = 8
+KNOWS_NOT_SENT: Final = 9
 RESOLVING: Final = 10
 FOUND_ABSENT: Final = 11
 ROUND_EMPTY: Final = 12
@@ -54,19 +54,19 @@ WORKER_NAMES: Final = (
     "idle",
     "peeked",
     "claimed, before the first byte",
-    "waits, its POST is on the wire",
-    "waits, its POST is in the engine",
+    "waits, its POST on the wire",
+    "waits, its POST in the engine",
     "waits, no answer will come",
-    "was told: accepted",
-    "was told: rejected",
+    "told: accepted",
+    "told: rejected",
+    "told: duplicate",
     "knows: not sent",
-    "was told: duplicate",
     "resolves",
-    "judged absent, before the commit",
-    "asked for all ids, none there, before the commit",
+    "found absent, before the commit",
+    "asked for all ids, before the commit",
 )
 
-# What is at the exchange with nobody waiting for it: a POST under way, or an order.
+# What is at the exchange: a POST that nobody waits for any more, or an order.
 POST_ON_WIRE: Final = 0
 POST_IN_ENGINE: Final = 1
 ORDER: Final = 2
@@ -77,38 +77,42 @@ MESSAGE_NAMES: Final = (
     "POST in the engine",
     "order, filled",
     "order, resting",
-    "order, cancelled by DELETE",
+    "order, off the book by DELETE",
 )
-
 UNDER_WAY: Final = {ON_WIRE: POST_ON_WIRE, IN_ENGINE: POST_IN_ENGINE}
 """What becomes of a POST whose worker is gone: it goes on without it."""
 
-# State.change: where the database is between two epochs (PROTOCOL 10). Above ASK_ALL it is a quarantine of change - 1 ticks.
+# State.change: where the database is between two epochs (PROTOCOL 10).
+# Above ASK_ALL: a quarantine of change - ASK_ALL ticks. Below UNSEEN: executors stopped for UNSEEN - change ticks.
 UNSEEN: Final = -1
 NO_CHANGE: Final = 0
 ASK_ALL: Final = 1
 
-NO_ATTEMPT: Final = -1
-"""Db.wait of an entry that is being sent without an attempt row; only the mutation "attempt row after the POST" writes it."""
-FORGOTTEN: Final = 0
-"""The number of an order whose id cannot be computed any more; only the mutation "random ids" makes one."""
-
 # State.wrong: what was put on the wire against the row.
 NOTHING_WRONG: Final = 0
 AFTER_CANCEL: Final = 1
-STALE_ORDER: Final = 2
+OUT_OF_DATE: Final = 2
+
+# Values that only a mutation writes.
+NO_ATTEMPT: Final = -1
+"""Db.wait of an entry that is being sent without an attempt row."""
+FORGOTTEN: Final = 0
+"""Number of an order whose id cannot be computed again."""
+
+OTHER_VERSION: Final = 3
+"""What a peek remembers of a row that was rewritten since: like no version of it."""
 
 
 class Db(NamedTuple):
     """One committed state of the database: the row, its entry and the newest attempt.
 
-    Older attempts are all absent or not sent (at most one is open), so their count is enough.
+    All older attempts are absent or not sent (at most one is open), so their count is enough.
     """
 
     row: int
     entry: int
     number: int
-    """How many attempts were made; the newest one's number."""
+    """How many attempts were made; so the newest one's number."""
     absent: int
     """How many of them were judged absent: the counted ones (PROTOCOL 8)."""
     wait: int
@@ -117,9 +121,12 @@ class Db(NamedTuple):
     """Ticks until another worker may take the entry over."""
     token: int
     version: int
-    """Of the row, as xmin and ctid show it: 1 after the bot edited it."""
+    """Of the row: 0 as inserted, 1 edited by the bot, 2 edited after a failover that lost the first edit.
+
+    1 and 2 look alike to xmin and ctid, because a failover issues transaction ids again.
+    """
     deleted: int
-    """1 once a DELETE was tried; only the mutation "DELETE only once" reads it."""
+    """1 after a DELETE was tried; only the mutation "DELETE only once" writes it."""
 
 
 class Worker(NamedTuple):
@@ -127,9 +134,9 @@ class Worker(NamedTuple):
 
     step: int
     number: int
-    """Of the attempt it works on; while PEEKED the version of the row it saw."""
+    """Of the attempt it works on; while PEEKED, the version of the row it saw."""
     left: int
-    """Ticks its POST may still wait where it is: until the deadline D, or in the engine."""
+    """Ticks its POST may still stay where it is: before the exchange's check of the deadline, or in the engine."""
     token: int
     wrong: int
     """What sending this attempt would do against the row."""
@@ -149,13 +156,17 @@ class State(NamedTuple):
 
     db: Db
     old: Db | None
-    """The state a failover will fall back to: everything committed since is lost with it."""
+    """What a failover will fall back to: everything committed since then is lost with it."""
     change: int
     workers: tuple[Worker, ...]
     exchange: tuple[Message, ...]
     failovers: int
     """How many may still happen."""
     wrong: int
+
+
+IDLE_WORKER: Final = Worker(IDLE, 0, 0, 0, NOTHING_WRONG)
+FIRST_DB: Final = Db(PENDING, NEW, 0, 0, 0, 0, 0, 0, 0)
 
 
 def put(workers: tuple[Worker, ...], at: int, worker: Worker) -> tuple[Worker, ...]:
@@ -166,10 +177,6 @@ def put(workers: tuple[Worker, ...], at: int, worker: Worker) -> tuple[Worker, .
 def orders_of(state: State) -> list[Message]:
     """Return every order of the row that the exchange ever accepted, in whatever state it is now."""
     return [message for message in state.exchange if message.kind >= ORDER]
-
-
-IDLE_WORKER: Final = Worker(IDLE, 0, 0, 0, NOTHING_WRONG)
-FIRST_DB: Final = Db(PENDING, NEW, 0, 0, 0, 0, 0, 0, 0)
 
 
 def described(state: State) -> str:
@@ -185,21 +192,27 @@ def described(state: State) -> str:
     if state.old is not None:
         parts.append(f"a standby still at: {ENTRY_NAMES[state.old.entry]}, attempts {state.old.number}")
     if state.change != NO_CHANGE:
-        named = {UNSEEN: "epoch change not yet seen", ASK_ALL: "all ids to be asked"}
-        parts.append(named.get(state.change, f"quarantine {state.change - 1}"))
+        parts.append(_change(state.change))
     return " | ".join(parts)
 
 
+def _change(change: int) -> str:
+    if change > ASK_ALL:
+        return f"quarantine {change - ASK_ALL}"
+    if change < UNSEEN:
+        return f"executors stopped {UNSEEN - change}"
+    return "epoch change not yet seen" if change == UNSEEN else "all ids to be asked"
+
+
 def _worker(worker: Worker) -> str:
-    if worker.step == IDLE:
-        return "idle"
-    if worker.step == PEEKED:
-        return "peeked"
-    clock = f", {worker.left} left" if worker.step in {CLAIMED, ON_WIRE, IN_ENGINE} else ""
-    return f"{WORKER_NAMES[worker.step]} (attempt {worker.number}, token {worker.token}{clock})"
+    if worker.step in {IDLE, PEEKED, ROUND_EMPTY}:
+        return WORKER_NAMES[worker.step]
+    left = f", {worker.left} left" if worker.step in {CLAIMED, ON_WIRE, IN_ENGINE} else ""
+    return f"{WORKER_NAMES[worker.step]} (attempt {worker.number}, token {worker.token}{left})"
 
 
 def _message(message: Message) -> str:
-    if message.kind in {POST_ON_WIRE, POST_IN_ENGINE}:
+    if message.kind < ORDER:
         return f"{MESSAGE_NAMES[message.kind]} (attempt {message.number}, {message.left} left)"
-    return f"{MESSAGE_NAMES[message.kind]} (attempt {message.number}, {'may be missed' if message.left else 'visible'})"
+    seen = "may be missed" if message.left else "visible"
+    return f"{MESSAGE_NAMES[message.kind]} (attempt {message.number}, {seen})"

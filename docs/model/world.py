@@ -1,7 +1,8 @@
-"""What happens around the bridge: the exchange, the bot, time, and the faults."""
+"""What happens around the bridge: the exchange, the bot, the faults, and time."""
 
-from docs.model.bridge import accepted
-from docs.model.moves import NOBODY, Move, Moves
+from docs.model.epoch import quarantine
+from docs.model.moves import NOBODY, TICK, Messages, Move, Moves, Workers
+from docs.model.settle import accepted
 from docs.model.state import (
     CANCELED,
     FORGOTTEN,
@@ -10,9 +11,10 @@ from docs.model.state import (
     KNOWS_NOT_SENT,
     NEW,
     NO_CHANGE,
-    NOTHING_WRONG,
     OPEN,
     ORDER,
+    OTHER_VERSION,
+    PEEKED,
     PENDING,
     POST_IN_ENGINE,
     POST_ON_WIRE,
@@ -27,140 +29,159 @@ from docs.model.state import (
     Db,
     Message,
     State,
-    Worker,
     orders_of,
     put,
 )
 
-# --- the exchange -----------------------------------------------------------------------------------------------------
+# --- the exchange ---
 
 
 def arrive(moves: Moves, state: State, at: int) -> None:
-    """A POST arrives: before its deadline it goes on to the engine, after it the exchange says -1021."""
+    """Let a POST arrive: before its deadline it goes on to the engine, after it the answer is -1021."""
     worker = state.workers[at]
     if worker.left:
-        inside = Worker(IN_ENGINE, worker.number, moves.setting.engine_delay + 1, worker.token, NOTHING_WRONG)
-        moves.add("POST arrives in time", at, state, workers=put(state.workers, at, inside))
-        return
-    _tell(moves, state, at, "POST arrives after its deadline: -1021", KNOWS_NOT_SENT, state.exchange)
+        inside = worker._replace(step=IN_ENGINE, left=moves.setting.engine_delay + 1)
+        moves.step("its POST arrives in time", at, state, put(state.workers, at, inside))
+    else:
+        _answer(
+            moves, state, at, "its POST arrives after the deadline: -1021", KNOWS_NOT_SENT, state.exchange
+        )
 
 
 def decide(moves: Moves, state: State, at: int) -> None:
-    """The engine decides on the POST of a worker that still waits for the answer."""
+    """Let the engine accept or reject a POST whose worker still waits for the answer."""
     worker = state.workers[at]
-    _tell(moves, state, at, "engine rejects the order", TOLD_REJECTED, state.exchange)
-    exchange = (*state.exchange, _new_order(moves, worker.number))
-    _tell(moves, state, at, "engine accepts the order", TOLD_ACCEPTED, exchange)
+    _answer(moves, state, at, "the engine rejects its order", TOLD_REJECTED, state.exchange)
+    exchange = (*state.exchange, _order(moves, worker.number))
+    _answer(moves, state, at, "the engine accepts its order", TOLD_ACCEPTED, exchange)
     if moves.setting.proxy_repeats:
-        told = put(state.workers, at, Worker(TOLD_DUPLICATE, worker.number, 0, worker.token, NOTHING_WRONG))
-        label = "engine accepts the order; a proxy loses the answer, POSTs again, and that is refused as a duplicate"
-        moves.add(label, at, state, workers=told, exchange=exchange, fair=False)
+        told = put(state.workers, at, worker._replace(step=TOLD_DUPLICATE, left=0))
+        label = "the engine accepts its order; a proxy loses the answer and POSTs again: duplicate"
+        moves.post(label, at, state, told, exchange, fair=False)
 
 
-def _tell(moves: Moves, state: State, at: int, label: str, told: int, exchange: tuple[Message, ...]) -> None:
+def _answer(moves: Moves, state: State, at: int, label: str, told: int, exchange: Messages) -> None:
     worker = state.workers[at]
-    answered = put(state.workers, at, Worker(told, worker.number, 0, worker.token, NOTHING_WRONG))
-    moves.add(label, at, state, workers=answered, exchange=exchange)
-    silent = put(state.workers, at, Worker(SILENT, worker.number, 0, worker.token, NOTHING_WRONG))
-    moves.add(label + "; the answer is lost", at, state, workers=silent, exchange=exchange, fair=False)
+    moves.post(label, at, state, put(state.workers, at, worker._replace(step=told, left=0)), exchange)
+    silent = put(state.workers, at, worker._replace(step=SILENT, left=0))
+    moves.post(f"{label}; the answer is lost", at, state, silent, exchange, fair=False)
 
 
-def _new_order(moves: Moves, number: int) -> Message:
+def _order(moves: Moves, number: int) -> Message:
     return Message(RESTING if moves.setting.rests else ORDER, number, moves.setting.query_lag + 1)
 
 
-def unattended(moves: Moves, state: State) -> None:
-    """POSTs that nobody waits for go their way; a resting order may fill."""
+def go_on(moves: Moves, state: State) -> None:
+    """Let POSTs that nobody waits for go their way, and a resting order fill.
+
+    One that is lost has the same effect as one lost when it was sent, so that needs no move.
+    """
     for place, message in enumerate(state.exchange):
         others = (*state.exchange[:place], *state.exchange[place + 1 :])
         if message.kind == POST_ON_WIRE:
             inside = Message(POST_IN_ENGINE, message.number, moves.setting.engine_delay + 1)
-            moves.add("an abandoned POST arrives in time", NOBODY, state, exchange=(*others, inside))
+            moves.post("an abandoned POST arrives in time", NOBODY, state, state.workers, (*others, inside))
         elif message.kind == POST_IN_ENGINE:
-            moves.add("engine refuses an abandoned POST", NOBODY, state, exchange=others)
-            order = _new_order(moves, message.number)
-            moves.add("engine accepts an abandoned POST", NOBODY, state, exchange=(*others, order))
-        elif message.kind == RESTING and not moves.setting.proxy_repeats:
-            filled = message._replace(kind=ORDER)
-            moves.add("the resting order fills", NOBODY, state, exchange=(*others, filled), fair=False)
+            moves.post("the engine rejects an abandoned POST", NOBODY, state, state.workers, others)
+            order = _order(moves, message.number)
+            moves.post("the engine accepts an abandoned POST", NOBODY, state, state.workers, (*others, order))
+        elif message.kind == RESTING:
+            filled = (*others, message._replace(kind=ORDER))
+            moves.post("the resting order fills", NOBODY, state, state.workers, filled, fair=False)
 
 
-def tell_stream(moves: Moves, state: State) -> None:
-    """The user stream shows an order (PROTOCOL 6: evidence from any process). Not relied on: a stream may have a gap."""
-    orders = [order for order in orders_of(state) if order.number != FORGOTTEN]
-    if orders and state.db.entry != SUBMITTED:
-        moves.add("the user stream shows the order", NOBODY, state, db=accepted(state.db), fair=False)
+def show_order(moves: Moves, state: State) -> None:
+    """Let the user stream show an order (PROTOCOL 6). Not fair: a stream may have a gap."""
+    known = any(order.number != FORGOTTEN for order in orders_of(state))
+    if known and state.db.entry != SUBMITTED:
+        after = state._replace(db=accepted(state.db))
+        moves.commit("the user stream shows the order", NOBODY, state, after, fair=False)
 
 
-# --- the bot ----------------------------------------------------------------------------------------------------------
+# --- the bot ---
 
 
 def bot(moves: Moves, state: State) -> None:
-    """The bot cancels in the database only, and may edit a row that nobody has claimed."""
+    """Let the bot cancel the row, or edit it while nobody has claimed it."""
     db = state.db
     if moves.setting.cancels and db.row in {PENDING, OPEN}:
-        moves.add("the bot cancels the row", NOBODY, state, db=db._replace(row=CANCELED), fair=False)
+        after = state._replace(db=db._replace(row=CANCELED))
+        moves.commit("the bot cancels the row", NOBODY, state, after, fair=False)
     if moves.setting.peeks and db.row == PENDING and db.entry == NEW and not db.version:
-        moves.add("the bot edits the row", NOBODY, state, db=db._replace(version=1), fair=False)
+        version = 1 if state.failovers == moves.setting.failovers else 2
+        after = state._replace(db=db._replace(version=version))
+        moves.commit("the bot edits the row", NOBODY, state, after, fair=False)
 
 
-# --- faults and time --------------------------------------------------------------------------------------------------
+# --- faults and time ---
 
 
 def kill(moves: Moves, state: State, at: int) -> None:
-    """A process is killed and started again: it remembers nothing; its POST goes on. A freeze needs no move at all."""
-    worker = state.workers[at]
-    exchange = state.exchange
-    if worker.step in UNDER_WAY:
-        exchange = (*exchange, Message(UNDER_WAY[worker.step], worker.number, worker.left))
-    workers = put(state.workers, at, IDLE_WORKER)
-    moves.add("is killed", at, state, workers=workers, exchange=exchange, fair=False)
+    """Kill a process and start it again: it remembers nothing, its POST goes on. (A freeze needs no move.)"""
+    workers, exchange = _without(state.workers, state.exchange, [at])
+    moves.post("is killed", at, state, workers, exchange, fair=False)
+
+
+def _without(workers: Workers, exchange: Messages, killed: list[int]) -> tuple[Workers, Messages]:
+    for at in killed:
+        worker = workers[at]
+        if worker.step in UNDER_WAY:
+            exchange = (*exchange, Message(UNDER_WAY[worker.step], worker.number, worker.left))
+        workers = put(workers, at, IDLE_WORKER)
+    return workers, exchange
 
 
 def fail_over(moves: Moves, state: State) -> None:
-    """The primary is lost, the standby takes over; whatever it had not received is gone, for the bot as for us."""
+    """Lose the primary, and with it every commit its standby never got, the bot's too; the old one is fenced."""
     if not state.failovers:
         return
-    old = state.old or state.db._replace(lease=0)
+    rules = moves.rules
+    old = state.old or moves.left_behind(state.db)
     workers, exchange = state.workers, state.exchange
-    if not moves.rules.computable_ids:
-        workers = tuple(
-            worker._replace(number=FORGOTTEN) if worker.number > old.number else worker for worker in workers
-        )
-        exchange = tuple(
-            message._replace(number=FORGOTTEN) if message.number > old.number else message
-            for message in exchange
-        )
-    change = UNSEEN if moves.rules.epoch_compared else NO_CHANGE
-    if moves.rules.random_tokens:
-        workers = tuple(worker._replace(token=0) for worker in workers)
-    label = (
-        "the primary is lost, with the commits the standby never got" if state.old else "the primary is lost"
-    )
-    after = moves.canonical(old, None, change, workers, exchange, state.failovers - 1, state.wrong)
-    moves.found.append(Move(label, NOBODY, after, fair=False))
+    if rules.claim_compares_epoch:
+        workers = tuple(w._replace(number=OTHER_VERSION) if w.step == PEEKED else w for w in workers)
+    if not rules.computable_ids:
+        workers = tuple(w._replace(number=FORGOTTEN) if w.number > old.number else w for w in workers)
+        exchange = tuple(m._replace(number=FORGOTTEN) if m.number > old.number else m for m in exchange)
+    change = UNSEEN if rules.epoch_compared else NO_CHANGE
+    after = State(old, None, change, workers, exchange, state.failovers - 1, state.wrong)
+    moves.found.append(Move("the primary is lost", NOBODY, moves.canonical(after), fair=False))
+    if moves.setting.restores:
+        _restore(moves, after)
+
+
+def _restore(moves: Moves, after: State) -> None:
+    """Put a snapshot back, which changes no timeline: the runbook stops the executors and bumps the epoch."""
+    workers, exchange = _without(after.workers, after.exchange, list(range(len(after.workers))))
+    change = UNSEEN - quarantine(moves) if moves.rules.runbook else NO_CHANGE
+    restored = after._replace(workers=workers, exchange=exchange, change=change)
+    moves.found.append(Move("a snapshot is put back", NOBODY, moves.canonical(restored), fair=False))
 
 
 def tick(moves: Moves, state: State) -> None:
-    """One tick passes, for every clock at once; not while the engine has to decide first."""
-    exchange: list[Message] = []
-    for message in state.exchange:
-        if message.kind == POST_IN_ENGINE and message.left == 1:
-            return
-        exchange.append(message._replace(left=message.left - 1) if message.left else message)
-    workers: list[Worker] = []
-    for worker in state.workers:
-        if worker.step == IN_ENGINE and worker.left == 1:
-            return
-        workers.append(worker._replace(left=worker.left - 1) if worker.left else worker)
-    change = state.change - 1 if state.change > 1 else state.change
-    old = state.old and _later(state.old)
-    after = moves.canonical(_later(state.db), old, change, workers, exchange, state.failovers, state.wrong)
+    """Let one tick pass for every clock at once; the engine's delay is bounded, so it may have to decide first."""
+    if any(message.kind == POST_IN_ENGINE and message.left == 1 for message in state.exchange):
+        return
+    if any(worker.step == IN_ENGINE and worker.left == 1 for worker in state.workers):
+        return
+    change = state.change
+    if change > 1:
+        change -= 1
+    elif change < UNSEEN:
+        change += 1
+    after = state._replace(
+        db=_later(state.db),
+        old=state.old and _later(state.old),
+        change=change,
+        workers=tuple([w._replace(left=w.left - 1) if w.left else w for w in state.workers]),
+        exchange=tuple([m._replace(left=m.left - 1) if m.left else m for m in state.exchange]),
+    )
+    after = moves.canonical(after)
     if after != state:
-        moves.found.append(Move("a tick passes", NOBODY, after, fair=True))
+        moves.found.append(Move(TICK, NOBODY, after, fair=True))
 
 
 def _later(db: Db) -> Db:
-    if db.wait > 0 or db.lease:
-        return db._replace(wait=db.wait - (db.wait > 0), lease=db.lease - (db.lease > 0))
-    return db
+    if db.wait <= 0 and not db.lease:
+        return db
+    return db._replace(wait=db.wait - (db.wait > 0), lease=db.lease - (db.lease > 0))

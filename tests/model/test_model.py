@@ -2,11 +2,11 @@
 
 import pytest
 
-from docs.model.catalogue import MUTATIONS, PROTOCOL, QUICK
+from docs.model.catalogue import MUTATIONS, PROTOCOL, SMALL
 from docs.model.explore import explore
 
 
-@pytest.mark.parametrize("setting", QUICK, ids=lambda setting: setting.name)
+@pytest.mark.parametrize("setting", SMALL, ids=lambda setting: setting.name)
 def test_protocol_holds_every_claim(setting):
     """No reachable state breaks a claim, and from each one order or one clear end can be reached."""
     outcome = explore(PROTOCOL, setting)
