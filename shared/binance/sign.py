@@ -54,9 +54,10 @@ class Credentials:
 
     api_key: str
     secret: str
-    _key: _PrivateKey = field(init=False, compare=False)
+    _key: _PrivateKey = field(init=False, compare=False, default=b"")
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "api_key", self.api_key.strip())
         if (
             not (self.api_key.isascii() and self.api_key.isprintable())
             or not self.api_key
