@@ -22,6 +22,8 @@ from shared.keys import KeyUnreadableError
 from shared.telemetry.logs import about
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from services.order_executor.settle import Settler
     from services.order_executor.venues import Venues
     from shared.binance.sign import Credentials
@@ -44,6 +46,7 @@ class Canceller:
         keys: the accounts' keys.
         settler: takes what the exchange answers.
         protocol: the window after which a cancel is repeated.
+        accounts: served by this process; None = all.
         metrics: of this process.
 
     """
@@ -55,6 +58,7 @@ class Canceller:
         keys: Keys,
         settler: Settler,
         protocol: ProtocolSettings,
+        accounts: list[UUID] | None,
         metrics: Metrics,
     ) -> None:
         self._pool = pool
@@ -63,13 +67,14 @@ class Canceller:
         self._settler = settler
         # An order that was on its way when the cancel came has arrived, or never will, after its deadline.
         self._again_after = timedelta(milliseconds=protocol.recv_window_ms)
+        self._accounts = accounts
         self._metrics = metrics
 
     async def look(self) -> None:
         """Close what was cancelled before it was sent, and cancel at the exchange what is live there."""
         async with self._pool.acquire() as connection:
             closed = await close_unsent(connection)
-            wanted = await take_cancels(connection, again_after=self._again_after)
+            wanted = await take_cancels(connection, again_after=self._again_after, accounts=self._accounts)
         for order_id, status in closed:
             if status == "canceled":
                 log.info("order.canceled_unsent", order_id=str(order_id))

@@ -29,6 +29,7 @@ from shared.domain.verdicts import Held, Rejected, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from uuid import UUID
 
     from services.order_executor.prepare import Prepared, Preparer
     from services.order_executor.quarantine import EpochWatch
@@ -65,6 +66,7 @@ class Claimer:
         name: of this process, kept with what it claims.
         protocol: windows, leases.
         metrics: of this process.
+        accounts: served by this process; None = all.
         take_in: what wakes it and where to look.
         epochs: the history of the database it works in.
         preparer: sizes and guards.
@@ -81,6 +83,7 @@ class Claimer:
         protocol: ProtocolSettings,
         metrics: Metrics,
         *,
+        accounts: list[UUID] | None,
         take_in: TakeIn,
         epochs: EpochWatch,
         preparer: Preparer,
@@ -92,6 +95,7 @@ class Claimer:
         self._name = name
         self._protocol = protocol
         self._metrics = metrics
+        self._accounts = accounts
         self._take_in = take_in
         self._epochs = epochs
         self._preparer = preparer
@@ -149,6 +153,7 @@ class Claimer:
             limit=self._slots.free,
             max_key_block=self._protocol.max_key_block,
             twin_window=self._protocol.twin_window,
+            accounts=self._accounts,
         )
         # A key that brought nothing is forgotten until a notification or the sweep names it again.
         known.intersection_update(self._slots.busy_keys())

@@ -63,6 +63,7 @@ class Executor:
         self, configuration: Configuration, pool: Pool, metrics: Metrics, redactor: Redactor
     ) -> None:
         protocol = configuration.protocol
+        accounts = configuration.guards.accounts
         self._configuration = configuration
         self._pool = pool
         self._metrics = metrics
@@ -72,17 +73,20 @@ class Executor:
         self._slots = Slots(protocol.send_slots)
         self._epochs = EpochWatch(pool, protocol, metrics)
         self._settler = Settler(pool, self._settled)
-        self._take_in = TakeIn(pool, metrics, sweep_interval=protocol.sweep_interval, on_sweep=self._sweep)
+        self._take_in = TakeIn(
+            pool, metrics, accounts=accounts, sweep_interval=protocol.sweep_interval, on_sweep=self._sweep
+        )
         self._venues = Venues(configuration, on_ready=self._take_in.look_again)
         self._pauses = Pauses(pool, metrics, on_open=self._take_in.look_again)
         self._listener = self._take_in.listener(configuration.database.listen_dsn, f"order_executor {name}")
-        self._canceller = Canceller(pool, self._venues, keys, self._settler, protocol, metrics)
+        self._canceller = Canceller(pool, self._venues, keys, self._settler, protocol, accounts, metrics)
         self._resolver = Resolver(
             pool,
             name,
             self._venues,
             keys,
             self._settler,
+            accounts=accounts,
             ask_again_after=protocol.sweep_interval,
             metrics=metrics,
         )
@@ -91,6 +95,7 @@ class Executor:
             name,
             protocol,
             metrics,
+            accounts=accounts,
             take_in=self._take_in,
             epochs=self._epochs,
             preparer=Preparer(configuration, self._venues, keys, self._pauses),

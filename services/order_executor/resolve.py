@@ -24,6 +24,7 @@ from shared.telemetry.logs import about
 
 if TYPE_CHECKING:
     from datetime import timedelta
+    from uuid import UUID
 
     from services.order_executor.settle import Settler
     from services.order_executor.venues import Venues
@@ -47,6 +48,7 @@ class Resolver:
         venues: where to ask.
         keys: the accounts' keys.
         settler: takes what was found.
+        accounts: served by this process; None = all.
         ask_again_after: between two questions about one attempt.
         metrics: of this process.
 
@@ -60,6 +62,7 @@ class Resolver:
         keys: Keys,
         settler: Settler,
         *,
+        accounts: list[UUID] | None,
         ask_again_after: timedelta,
         metrics: Metrics,
     ) -> None:
@@ -68,6 +71,7 @@ class Resolver:
         self._venues = venues
         self._keys = keys
         self._settler = settler
+        self._accounts = accounts
         self._ask_again_after = ask_again_after
         self._metrics = metrics
 
@@ -77,7 +81,9 @@ class Resolver:
             await asyncio.sleep(LOOK_EVERY_S)
             try:
                 async with self._pool.acquire() as connection:
-                    attempts = await take_unknown(connection, owner=self._name, lease=self._ask_again_after)
+                    attempts = await take_unknown(
+                        connection, owner=self._name, lease=self._ask_again_after, accounts=self._accounts
+                    )
             except DATABASE_AWAY as error:
                 log.warning("resolve.database_away", error=str(error))
                 continue

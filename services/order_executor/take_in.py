@@ -18,6 +18,7 @@ from shared.database.listen import Listener
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import timedelta
+    from uuid import UUID
 
     from shared.database.connect import Pool
     from shared.database.outbox import Key
@@ -32,6 +33,7 @@ class TakeIn:
     Args:
         pool: work connections.
         metrics: of this process.
+        accounts: served by this process; None = all.
         sweep_interval: between two full looks.
         on_sweep: further work of a sweep (epoch, cancels), on the same beat.
 
@@ -47,11 +49,13 @@ class TakeIn:
         pool: Pool,
         metrics: Metrics,
         *,
+        accounts: list[UUID] | None,
         sweep_interval: timedelta,
         on_sweep: Callable[[], Awaitable[None]],
     ) -> None:
         self._pool = pool
         self._metrics = metrics
+        self._accounts = accounts
         self._interval = sweep_interval
         self._on_sweep = on_sweep
         self._sweep_now = asyncio.Event()
@@ -103,10 +107,10 @@ class TakeIn:
             if missed:
                 log.warning("sweep.trigger_missed", orders=len(missed), advice="see bridge.trigger_failures")
                 self._metrics.sweep_found.inc(len(missed))
-            expired = await leases.expire(connection)
+            expired = await leases.expire(connection, self._accounts)
             if expired:
                 log.warning("sweep.leases_expired", orders=[str(order) for order in expired])
-            self.known |= await outbox.keys_waiting(connection)
+            self.known |= await outbox.keys_waiting(connection, self._accounts)
             self.low_water = await outbox.low_water_mark(connection, trail=self._interval)
             counts = await outbox.depth(connection)
         self._metrics.queue_depth.replace({(state,): count for state, count in counts.items()})

@@ -39,9 +39,11 @@ async def close_unsent(connection: Connection) -> list[tuple[UUID, str]]:
     return [(row["order_id"], row["status"]) for row in rows]
 
 
-async def take_cancels(connection: Connection, *, again_after: timedelta) -> list[CancelWanted]:
+async def take_cancels(
+    connection: Connection, *, again_after: timedelta, accounts: list[UUID] | None = None
+) -> list[CancelWanted]:
     """Return orders to cancel at the exchange now, and note that it is being done."""
-    rows = await connection.fetch(statement("take_cancels"), again_after)
+    rows = await connection.fetch(statement("take_cancels"), again_after, accounts)
     return [
         CancelWanted(
             order_id=row["order_id"],

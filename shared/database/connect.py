@@ -49,9 +49,7 @@ def _as_json(value: Any) -> str:
 
 
 async def _prepare(connection: Connection) -> None:
-    await connection.set_type_codec(
-        "jsonb", encoder=_as_json, decoder=orjson.loads, schema="pg_catalog"
-    )
+    await connection.set_type_codec("jsonb", encoder=_as_json, decoder=orjson.loads, schema="pg_catalog")
 
 
 async def _no_reset(connection: Any) -> None:

@@ -1,7 +1,9 @@
+-- $1 accounts served (null: all)
 -- PROTOCOL 7: a worker whose lease ran out may have sent. Its token is replaced, so its late word does not count.
 WITH expired AS MATERIALIZED (
     SELECT id, order_id, account_id, attempts FROM bridge.outbox
-     WHERE state = 'sending' AND lease_until < clock_timestamp()
+     WHERE ($1::uuid[] IS NULL OR account_id = ANY ($1))
+       AND state = 'sending' AND lease_until < clock_timestamp()
      ORDER BY order_id
        FOR UPDATE SKIP LOCKED
 ), entry AS (

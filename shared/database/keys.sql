@@ -1,4 +1,5 @@
 -- PROTOCOL 11: every key that has rows waiting, by jumping from one to the next through the index, whatever the backlog of each.
+-- $1 accounts served (null: all)
 WITH RECURSIVE key AS (
     (SELECT account_id, market, symbol FROM bridge.outbox
       WHERE state IN ('new', 'backoff', 'sending', 'unknown')
@@ -12,4 +13,4 @@ WITH RECURSIVE key AS (
               AND (e.account_id, e.market, e.symbol) > (k.account_id, k.market, k.symbol)
             ORDER BY e.account_id, e.market, e.symbol LIMIT 1) AS n
 )
-SELECT account_id, market, symbol FROM key
+SELECT account_id, market, symbol FROM key WHERE $1::uuid[] IS NULL OR account_id = ANY ($1)

@@ -23,6 +23,6 @@ async def renew(connection: Connection, tokens: Collection[UUID], *, lease: time
     return renewed
 
 
-async def expire(connection: Connection) -> list[UUID]:
+async def expire(connection: Connection, accounts: list[UUID] | None = None) -> list[UUID]:
     """Turn entries whose lease ran out into `unknown` (PROTOCOL 7); returns their rows."""
-    return [row["order_id"] for row in await connection.fetch(statement("expire_leases"))]
+    return [row["order_id"] for row in await connection.fetch(statement("expire_leases"), accounts)]

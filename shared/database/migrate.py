@@ -180,7 +180,9 @@ def lay_bot_stand_in(database_url: str) -> None:
 
 def _connect(database_url: str) -> Connection:
     try:
-        return psycopg.connect(database_url, autocommit=True, application_name="bridge migrate")
+        return psycopg.connect(
+            database_url, autocommit=True, application_name="bridge migrate", prepare_threshold=None
+        )
     except errors.OperationalError as error:
         raise MigrationError(f"The database cannot be reached: {str(error).strip()}") from error
 

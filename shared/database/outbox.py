@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 CHANNEL = "bridge_orders"
 
+Accounts = list["UUID"] | None
+"""The accounts a process serves; None = all."""
+
 
 class Key(NamedTuple):
     """Rows of one key go in outbox order, one in flight (PROTOCOL 11)."""
@@ -102,6 +105,7 @@ async def peek(
     limit: int,
     max_key_block: timedelta,
     twin_window: timedelta,
+    accounts: Accounts = None,
 ) -> list[ReadyEntry]:
     """Return the first ready entry of each ready key, oldest first, without locking anything."""
     rows = await connection.fetch(
@@ -113,6 +117,7 @@ async def peek(
         limit,
         max_key_block,
         twin_window,
+        accounts,
     )
     return [_ready_entry(row) for row in rows]
 
@@ -184,9 +189,9 @@ def pending_order(row: asyncpg.Record) -> PendingOrder:
     )
 
 
-async def keys_waiting(connection: Connection) -> set[Key]:
+async def keys_waiting(connection: Connection, accounts: Accounts = None) -> set[Key]:
     """Return every key with rows not yet at the exchange; the sweep's full look."""
-    return {Key(*row) for row in await connection.fetch(statement("keys"))}
+    return {Key(*row) for row in await connection.fetch(statement("keys"), accounts)}
 
 
 async def take_in_missed(connection: Connection, *, limit: int = 1000) -> list[UUID]:

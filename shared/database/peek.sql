@@ -1,11 +1,12 @@
 -- PROTOCOL 2 and 11: the first ready row of each ready key, with all that sizing and guards want to know; no lock.
 -- $1 low-water mark: ids from here on are looked through for keys not yet known; a row that a transaction open for longer
 --    committed below it is found by the sweep  $2 $3 $4 keys known to have a backlog  $5 most rows  $6 max_key_block
--- $7 twin window
+-- $7 twin window  $8 accounts served (null: all)
 WITH fresh AS MATERIALIZED (
     SELECT DISTINCT account_id, market, symbol
       FROM bridge.outbox
      WHERE state IN ('new', 'backoff') AND id >= $1::bigint
+       AND ($8::uuid[] IS NULL OR account_id = ANY ($8))
 ), keys AS (
     SELECT account_id, market, symbol FROM fresh
      UNION

@@ -1,11 +1,12 @@
 -- PROTOCOL 9: orders the bot cancelled while they are live or unknown at the exchange; marked as asked for, so that two
--- replicas do not both ask within $1. An unknown one is asked again after its deadline has passed.
+-- replicas do not both ask within $1. $2 accounts served (null: all). An unknown one is asked again after its deadline has passed.
 WITH wanted AS MATERIALIZED (
     SELECT a.order_id, a.number
       FROM bridge.outbox AS e
       JOIN public.orders AS o ON o.id = e.order_id
       JOIN bridge.attempt AS a ON a.order_id = e.order_id AND a.number = e.attempts
      WHERE e.state IN ('submitted', 'unknown')
+       AND ($2::uuid[] IS NULL OR e.account_id = ANY ($2))
        AND o.status = 'canceled'
        AND (a.cancel_sent_at IS NULL OR a.cancel_sent_at < clock_timestamp() - $1::interval)
      ORDER BY a.order_id

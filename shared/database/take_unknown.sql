@@ -1,8 +1,9 @@
 -- PROTOCOL 7: take attempts nobody is resolving; a fresh token, so that an earlier resolver's late word does not count.
--- $1 owner  $2 lease  $3 most
+-- $1 owner  $2 lease  $3 most  $4 accounts served (null: all)
 WITH taken AS MATERIALIZED (
     SELECT e.id FROM bridge.outbox AS e
-     WHERE e.state = 'unknown' AND (e.lease_until IS NULL OR e.lease_until < clock_timestamp())
+     WHERE ($4::uuid[] IS NULL OR e.account_id = ANY ($4))
+       AND e.state = 'unknown' AND (e.lease_until IS NULL OR e.lease_until < clock_timestamp())
      ORDER BY e.id
      LIMIT $3
        FOR UPDATE SKIP LOCKED

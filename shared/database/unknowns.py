@@ -58,10 +58,15 @@ class UnknownAttempt:
 
 
 async def take_unknown(
-    connection: Connection, *, owner: str, lease: timedelta, limit: int = 100
+    connection: Connection,
+    *,
+    owner: str,
+    lease: timedelta,
+    limit: int = 100,
+    accounts: list[UUID] | None = None,
 ) -> list[UnknownAttempt]:
     """Take unknown attempts nobody is resolving, each under a fresh token."""
-    rows = await connection.fetch(statement("take_unknown"), owner, lease, limit)
+    rows = await connection.fetch(statement("take_unknown"), owner, lease, limit, accounts)
     return [
         UnknownAttempt(
             order_id=row["order_id"],

@@ -1,0 +1,120 @@
+"""A whole bridge as real processes: one testnet per test worker, an account of its own per test."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import time
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from services.command_line.demo import EXECUTOR, LISTENER, fund
+from services.command_line.local_testnet import LocalTestnet
+from services.command_line.stand_in_bot import Bot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from uuid import UUID
+
+SECONDS = 20.0
+
+
+@dataclass(slots=True)
+class Trader:
+    """A user of the bot with an account at the local exchange."""
+
+    local: LocalTestnet
+    bot: Bot
+    name: str
+    user: UUID
+    account: UUID
+
+    def order(self, **columns: Any) -> UUID:
+        """Insert a pending order as the bot does."""
+        return self.bot.order(self.user, self.account, **columns)
+
+    def row(self, order_id: UUID) -> Mapping[str, Any]:
+        """Read the bot's row."""
+        return self.bot.read_order(order_id)
+
+    def entry(self, order_id: UUID) -> Mapping[str, Any]:
+        """Read our line about it."""
+        query = "SELECT * FROM bridge.outbox WHERE order_id = %s"
+        row = self.bot.connection.execute(query, [order_id]).fetchone()
+        assert row is not None
+        return row
+
+    def positions(self) -> list[Mapping[str, Any]]:
+        """Read the user's positions."""
+        return list(self.bot.read_positions(self.user))
+
+    def at_exchange(self) -> list[Mapping[str, Any]]:
+        """Read the exchange's own ledger of this account's orders."""
+        return [entry["order"] for entry in self.local.admin("GET", f"/ledger?account={self.name}")["orders"]]
+
+    def until(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait until something holds; the failure says what did not, and what the processes logged."""
+        deadline = time.monotonic() + SECONDS
+        while not condition():
+            for process in self.local.processes:
+                if process.popen.poll() is not None and process.popen.returncode not in (0, -9):
+                    pytest.fail(f"{process.name} ended:\n{process.tail()}")
+            if time.monotonic() > deadline:
+                logs = "\n".join(f"--- {p.name}\n{p.tail()}" for p in self.local.processes)
+                pytest.fail(f"not within {SECONDS} s: {what}\n{logs}")
+            time.sleep(0.02)
+
+    def until_status(self, order_id: UUID, *statuses: str) -> Mapping[str, Any]:
+        """Wait until the row shows one of the statuses; returns the row."""
+        self.until(lambda: self.row(order_id)["status"] in statuses, f"order {order_id} is {statuses}")
+        return self.row(order_id)
+
+
+def new_trader(local: LocalTestnet, bot: Bot, **balances: str) -> Trader:
+    """Make a user with an account that exists on both sides."""
+    account = fund(f"trader-{secrets.token_hex(4)}")
+    account["balances"] |= balances
+    local.admin("POST", "/accounts", account)
+    user = bot.user()
+    return Trader(
+        local, bot, account["name"], user, bot.account(user, api_key=account["api_key"], secret=account["secret"])
+    )
+
+
+@pytest.fixture(scope="session")
+def bare_local() -> Iterator[LocalTestnet]:
+    """Database and exchange, without services."""
+    key = base64.b64encode(secrets.token_bytes(32)).decode()
+    with LocalTestnet([fund("nobody")], key, fsync=False) as local:
+        yield local
+
+
+@pytest.fixture(scope="session")
+def local(bare_local: LocalTestnet) -> LocalTestnet:
+    """Database, exchange, one executor, one listener."""
+    bare_local.start_service(EXECUTOR)
+    bare_local.start_service(LISTENER)
+    return bare_local
+
+
+@pytest.fixture
+def bot(bare_local: LocalTestnet) -> Iterator[Bot]:
+    """The bot."""
+    assert bare_local.database_url is not None
+    with Bot(bare_local.database_url, bare_local.encryption_key) as bot:
+        yield bot
+
+
+@pytest.fixture
+def trader(local: LocalTestnet, bot: Bot) -> Trader:
+    """A user with 100,000 USDT."""
+    return new_trader(local, bot)
+
+
+@pytest.fixture
+def amount() -> Decimal:
+    """An amount of its own, so that no two orders of a test session are twins."""
+    return Decimal(100 + secrets.randbelow(100_000) / 1000).quantize(Decimal("0.001"))
