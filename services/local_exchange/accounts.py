@@ -39,6 +39,7 @@ class Account:
     can_trade: bool = True
     key_revoked: bool = False
     update_time: int = 0
+    max_asset: dict[str, Decimal] = field(default_factory=dict)
     open_orders: dict[tuple[str, int], Order] = field(default_factory=dict)
     open_client_ids: dict[tuple[str, str], Order] = field(default_factory=dict)
 

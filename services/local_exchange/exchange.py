@@ -53,6 +53,9 @@ class Exchange:
         self.market_streams = MarketStreams()
         self.maintenance_until = 0
         self.client_id_newest_first = True
+        self.max_num_orders: int | None = None
+        self.max_num_algo_orders: int | None = None
+        self.max_num_iceberg_orders: int | None = None
         self.markets: dict[str, Market] = {}
         for symbol in default_symbols():
             self.markets[symbol.name] = self._open_market(symbol)
@@ -104,6 +107,18 @@ class Exchange:
         for name, market in list(self.markets.items()):
             self.markets[name] = self._open_market(market.symbol)
         self.ledger.forget()
+
+    def exchange_filters(self) -> list[dict[str, Any]]:
+        """Return the filters across all symbols."""
+        return [
+            {"filterType": name, key: limit}
+            for name, key, limit in (
+                ("EXCHANGE_MAX_NUM_ORDERS", "maxNumOrders", self.max_num_orders),
+                ("EXCHANGE_MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders", self.max_num_algo_orders),
+                ("EXCHANGE_MAX_NUM_ICEBERG_ORDERS", "maxNumIcebergOrders", self.max_num_iceberg_orders),
+            )
+            if limit is not None
+        ]
 
     def refuse_in_maintenance(self) -> None:
         """Refuse every call while the exchange is in maintenance (-1016, HTTP 503)."""

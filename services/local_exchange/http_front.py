@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 import httptools
 
 from services.local_exchange.faults import Action
-from services.local_exchange.rest_spot import Answer, Request, respond
+from services.local_exchange.rest import Answer, Request, respond
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator

@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from services.local_exchange.candles import Candles
 from services.local_exchange.order_book import OrderBook
 from services.local_exchange.orders import ZERO, Order, Quote, Side, Trade
 
@@ -74,6 +75,7 @@ class Market:
     execution_id: int = 0
     update_id: int = 0
     next_prevented_id: int = 0
+    candles: Candles = field(default_factory=Candles)
     day: Statistics = field(init=False)
 
     def __post_init__(self) -> None:

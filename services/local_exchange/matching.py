@@ -119,6 +119,7 @@ class Matching:
         public = PublicTrade(trade_id, price, qty, now, maker.side is Side.BUY)
         market.public_trades.append(public)
         market.day.add(public)
+        market.candles.add(public)
         self.sink.public_trade(market, public)
 
     def _settle(

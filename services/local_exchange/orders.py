@@ -73,7 +73,7 @@ class ExpiryReason(StrEnum):
     EXCHANGE_CANCELED = "EXCHANGE_CANCELED"
 
 
-OPEN_STATUSES = frozenset({Status.NEW, Status.PARTIALLY_FILLED})
+ARCHIVED_AFTER_MS = 90 * 86_400_000
 STOPS = frozenset({OrderType.STOP_LOSS, OrderType.STOP_LOSS_LIMIT})
 TAKE_PROFITS = frozenset({OrderType.TAKE_PROFIT, OrderType.TAKE_PROFIT_LIMIT})
 CONDITIONAL = STOPS | TAKE_PROFITS
@@ -177,6 +177,10 @@ class Order:
     def is_open(self) -> bool:
         """Whether the order may still trade."""
         return self.status is Status.NEW or self.status is Status.PARTIALLY_FILLED
+
+    def is_archived(self, now: int) -> bool:
+        """Say whether the order ended unfilled so long ago that queries answer -2026."""
+        return not self.is_open and not self.executed and now - self.update_time > ARCHIVED_AFTER_MS
 
 
 @dataclass(slots=True, eq=False)

@@ -1,8 +1,8 @@
 """`python -m services.local_exchange.speed`: signed orders per second that one core of the exchange takes.
 
 The load comes from this process, the exchange runs in a second one. Every request is a signed MARKET order of
-its own; requests are signed beforehand and sent over a few connections, each waiting for its answer before the
-next.
+its own; requests are signed beforehand and sent over a few connections, each waiting for its answer before
+the next.
 """
 
 from __future__ import annotations

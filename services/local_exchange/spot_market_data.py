@@ -113,9 +113,11 @@ def average_price(call: Call) -> dict[str, Any]:
 
 
 def recent_trades(call: Call) -> list[dict[str, Any]]:
-    """`GET /api/v3/trades`."""
+    """`GET /api/v3/trades` and `historicalTrades`."""
     market = call.exchange.markets[symbol_of(call.params, call.exchange.markets)]
     limit = min(integer(call.params, "limit") or 500, 1000)
+    from_id = integer(call.params, "fromId")
+    chosen = [trade for trade in market.public_trades if from_id is None or trade.id >= from_id]
     return [
         {
             "id": trade.id,
@@ -126,8 +128,67 @@ def recent_trades(call: Call) -> list[dict[str, Any]]:
             "isBuyerMaker": trade.buyer_is_maker,
             "isBestMatch": True,
         }
-        for trade in list(market.public_trades)[-limit:]
+        for trade in (chosen[-limit:] if from_id is None else chosen[:limit])
     ]
+
+
+def aggregate_trades(call: Call) -> list[dict[str, Any]]:
+    """`GET /api/v3/aggTrades`: every trade an aggregate of its own."""
+    market = call.exchange.markets[symbol_of(call.params, call.exchange.markets)]
+    limit = min(integer(call.params, "limit") or 500, 1000)
+    from_id = integer(call.params, "fromId")
+    start, end = integer(call.params, "startTime"), integer(call.params, "endTime")
+    chosen = [
+        trade
+        for trade in market.public_trades
+        if (from_id is None or trade.id >= from_id)
+        and (start is None or trade.time >= start)
+        and (end is None or trade.time <= end)
+    ]
+    oldest_first = from_id is not None or start is not None
+    return [
+        {
+            "a": trade.id,
+            "p": f"{trade.price:.8f}",
+            "q": f"{trade.qty:.8f}",
+            "f": trade.id,
+            "l": trade.id,
+            "T": trade.time,
+            "m": trade.buyer_is_maker,
+            "M": True,
+        }
+        for trade in (chosen[:limit] if oldest_first else chosen[-limit:])
+    ]
+
+
+def execution_rules(call: Call) -> dict[str, Any]:
+    """`GET /api/v3/executionRules`: the price range rule of the symbols that have one."""
+    rules = []
+    for market in chosen_markets(call):
+        limits = market.symbol.price_range
+        if limits is not None:
+            down, up = f"{limits[0]:.4f}", f"{limits[1]:.4f}"
+            rule = {
+                "ruleType": "PRICE_RANGE",
+                "bidLimitMultUp": up,
+                "bidLimitMultDown": down,
+                "askLimitMultUp": up,
+                "askLimitMultDown": down,
+            }
+            rules.append({"symbol": market.symbol.name, "rules": [rule]})
+    return {"symbolRules": rules}
+
+
+def reference_price(call: Call) -> dict[str, Any]:
+    """`GET /api/v3/referencePrice`: -2043 for symbols without a price range rule."""
+    market = call.exchange.markets[symbol_of(call.params, call.exchange.markets)]
+    if market.symbol.price_range is None:
+        raise ExchangeError(-2043, "This symbol doesn't have a reference price.")
+    return {
+        "symbol": market.symbol.name,
+        "referencePrice": f"{market.path.price:.8f}",
+        "timestamp": call.exchange.clock.now_ms(),
+    }
 
 
 def ticker_24hr(call: Call) -> Any:

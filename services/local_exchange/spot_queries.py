@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.local_exchange import answers
 from services.local_exchange.errors import ExchangeError
-from services.local_exchange.parameters import bad_combination, boolean, client_id, integer, symbol_of
+from services.local_exchange.parameters import bad_combination, client_id, integer, symbol_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +33,11 @@ def order(call: Call) -> dict[str, Any]:
         raise ExchangeError(-2013, "Order does not exist.")
     if order_id is not None and original and found.client_order_id != original:
         raise ExchangeError(-2039, "Client order ID is not correct for this order ID.")
+    if found.is_archived(call.exchange.clock.now_ms()):
+        raise ExchangeError(
+            -2026,
+            "Order was canceled or expired with no executed qty over 90 days ago and has been archived.",
+        )
     return answers.queried(found)
 
 
@@ -147,14 +152,3 @@ def my_trades(call: Call) -> list[dict[str, Any]]:
     ]
     oldest_first = start is not None or from_id is not None
     return [answers.trade(t) for t in (trades[:limit] if oldest_first else trades[-limit:])]
-
-
-def account(call: Call) -> dict[str, Any]:
-    """`GET /api/v3/account`."""
-    return answers.account(call.holder, boolean(call.params, "omitZeroBalances"))
-
-
-def unfilled_orders(call: Call) -> list[dict[str, Any]]:
-    """`GET /api/v3/rateLimit/order`."""
-    exchange = call.exchange
-    return exchange.limits.order_limits(call.holder.name, exchange.clock.now_ms())

@@ -8,13 +8,16 @@ from services.local_exchange import answers
 from services.local_exchange.errors import ExchangeError
 from services.local_exchange.faults import NO_PLAN, Action
 from services.local_exchange.filters import check_filters
-from services.local_exchange.parameters import client_id, integer, order_request, symbol_of
+from services.local_exchange.parameters import boolean, client_id, integer, order_request, symbol_of
+from services.local_exchange.spot_account import discount
+from services.local_exchange.user_data import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from services.local_exchange.calls import Call, Steps
     from services.local_exchange.orders import Order, OrderRequest
+    from services.local_exchange.parameters import Params
 
 UNKNOWN_ORDER = "Unknown order sent."
 RESTRICTIONS = {"ONLY_NEW": "NEW", "ONLY_PARTIALLY_FILLED": "PARTIALLY_FILLED"}
@@ -57,20 +60,68 @@ def cancel(call: Call) -> Steps:
         raise ExchangeError(
             -1102, "Param 'origClientOrderId' or 'orderId' must be sent, but both were empty/null!"
         )
-    restriction = params.get("cancelRestrictions")
-    if restriction is not None and restriction not in RESTRICTIONS:
-        raise ExchangeError(-1145, "Invalid cancelRestrictions")
+    restriction = restriction_of(params)
     cancel_id = client_id(params, "newClientOrderId")
 
     def execute() -> dict[str, Any]:
         order = open_order(call, symbol, order_id, original)
-        if restriction is not None and order.status != RESTRICTIONS[restriction]:
-            raise ExchangeError(-2011, "Order was not canceled due to cancel restrictions.")
+        check_restriction(order, restriction)
         named = cancel_id or exchange.engine.invent_id()
         exchange.engine.cancel(order, named, exchange.clock.now_ms())
         return answers.cancelled(order, named)
 
     return (yield from to_engine(call, execute))
+
+
+def restriction_of(params: Params) -> str | None:
+    """Return `cancelRestrictions`.
+
+    Raises:
+        ExchangeError: -1145 for an unknown one.
+
+    """
+    restriction = params.get("cancelRestrictions")
+    if restriction is not None and restriction not in RESTRICTIONS:
+        raise ExchangeError(-1145, "Invalid cancelRestrictions")
+    return restriction
+
+
+def check_restriction(order: Order, restriction: str | None) -> None:
+    """Refuse to cancel an order whose status the restriction excludes (-2011)."""
+    if restriction is not None and order.status != RESTRICTIONS[restriction]:
+        raise ExchangeError(-2011, "Order was not canceled due to cancel restrictions.")
+
+
+def cancel_all(call: Call) -> Steps:
+    """`DELETE /api/v3/openOrders`: all open orders of a symbol; -2011 when there are none."""
+    exchange = call.exchange
+    symbol = symbol_of(call.params, exchange.markets)
+
+    def execute() -> list[dict[str, Any]]:
+        found = [order for order in call.holder.open_orders.values() if order.symbol == symbol]
+        if not found:
+            raise ExchangeError(-2011, UNKNOWN_ORDER)
+        named = exchange.engine.invent_id()
+        for order in found:
+            exchange.engine.cancel(order, named, exchange.clock.now_ms())
+        return [answers.cancelled(order, named) for order in found]
+
+    return (yield from to_engine(call, execute))
+
+
+def test(call: Call) -> dict[str, Any]:
+    """`POST /api/v3/order/test`: parameters and filters are checked, the engine is never asked."""
+    validated(call)
+    if not boolean(call.params, "computeCommissionRates"):
+        return {}
+    rates = {"maker": f"{call.holder.maker_rate:.8f}", "taker": f"{call.holder.taker_rate:.8f}"}
+    nothing = {"maker": NOTHING, "taker": NOTHING}
+    return {
+        "standardCommissionForOrder": rates,
+        "specialCommissionForOrder": nothing,
+        "taxCommissionForOrder": nothing,
+        "discount": discount(call),
+    }
 
 
 def open_order(call: Call, symbol: str, order_id: int | None, client_order_id: str) -> Order:

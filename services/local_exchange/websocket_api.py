@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 import orjson
 
-from services.local_exchange import rest_spot, spot_market_data
+from services.local_exchange import spot_operations
 from services.local_exchange.calls import Call, Operation, Outcome, Security, run
 from services.local_exchange.errors import ExchangeError
 from services.local_exchange.http_front import ANSWERS, DROPS, NEVERS
 from services.local_exchange.ledger import RequestRecord, client_order_id
 from services.local_exchange.parameters import integer
+from services.local_exchange.rest import result_of
 from services.local_exchange.signature import websocket_payload
 from services.local_exchange.websocket_front import Peer
 
@@ -27,18 +29,6 @@ if TYPE_CHECKING:
 MOST_SUBSCRIPTIONS = 1000
 LAST_SUBSCRIPTION_ID = 65_535
 SIGNING = frozenset({"apiKey", "timestamp", "signature", "recvWindow"})
-
-
-def _from_rest(operation: Operation) -> Operation:
-    return Operation(
-        operation.handler,
-        operation.security,
-        operation.weight,
-        operation.mandatory,
-        operation.optional | SIGNING,
-        operation.waits,
-        operation.free_on_success,
-    )
 
 
 class Subscription:
@@ -131,7 +121,7 @@ class ApiPeer(Peer):
             return
         call = self._call(method, params, raw)
         outcome = yield from run(call, operation)
-        call.record.result = rest_spot.result_of(outcome)
+        call.record.result = result_of(outcome)
         call.record.answered_ns = time.time_ns()
         self._answer(frame.get("id"), call, outcome, show_limits)
 
@@ -302,23 +292,11 @@ def session_status(call: Call) -> dict[str, Any]:
 
 
 METHODS: dict[str, Operation] = {
-    "ping": Operation(spot_market_data.ping),
-    "time": Operation(spot_market_data.time),
-    "exchangeInfo": rest_spot.EXCHANGE_INFO,
-    "order.place": _from_rest(rest_spot.PLACE),
-    "order.cancel": _from_rest(rest_spot.CANCEL),
-    "order.status": _from_rest(rest_spot.STATUS),
-    "openOrders.status": _from_rest(rest_spot.OPEN_ORDERS),
-    "allOrders": _from_rest(rest_spot.ALL_ORDERS),
-    "myTrades": _from_rest(rest_spot.MY_TRADES),
-    "account.status": _from_rest(rest_spot.ACCOUNT),
-    "account.rateLimits.orders": _from_rest(rest_spot.UNFILLED),
-    "ticker.price": rest_spot.TICKER_PRICE,
-    "ticker.book": rest_spot.BOOK_TICKER,
-    "ticker.24hr": rest_spot.TICKER_24HR,
-    "depth": rest_spot.DEPTH,
-    "trades.recent": rest_spot.TRADES,
-    "avgPrice": rest_spot.AVERAGE,
+    name: replace(operation, optional=operation.optional | SIGNING)
+    if operation.security is Security.SIGNED
+    else operation
+    for name, operation in spot_operations.METHODS.items()
+} | {
     "userDataStream.subscribe.signature": Operation(
         subscribe_signature, Security.SIGNED, 2, optional=SIGNING
     ),

@@ -1,19 +1,19 @@
-"""Spot REST: which routes there are, and a request's way to its answer."""
+"""REST: a request's way to its answer."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
-from services.local_exchange import spot_market_data, spot_queries, spot_trading
-from services.local_exchange.calls import Call, Operation, Outcome, Security, run
+from services.local_exchange.calls import Call, Operation, Outcome, run
 from services.local_exchange.errors import ExchangeError
 from services.local_exchange.ledger import RequestRecord, client_order_id
 from services.local_exchange.parameters import Params, decode
 from services.local_exchange.signature import signed_payload
+from services.local_exchange.spot_operations import ROUTES
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -21,111 +21,6 @@ if TYPE_CHECKING:
     from services.local_exchange.exchange import Exchange
     from services.local_exchange.faults import Rule
 
-SIGNING = frozenset({"timestamp", "signature", "recvWindow"})
-ORDER_FIELDS = (
-    "symbol side type timeInForce quantity quoteOrderQty price newClientOrderId strategyId strategyType "
-    "stopPrice trailingDelta icebergQty newOrderRespType selfTradePreventionMode"
-)
-
-
-def _named(*names: str) -> frozenset[str]:
-    return SIGNING | {name for group in names for name in group.split()}
-
-
-PLACE = Operation(
-    spot_trading.place,
-    Security.SIGNED,
-    mandatory=("symbol", "side", "type"),
-    optional=_named(ORDER_FIELDS),
-    waits=True,
-    free_on_success=True,
-)
-CANCEL = Operation(
-    spot_trading.cancel,
-    Security.SIGNED,
-    mandatory=("symbol",),
-    optional=_named("symbol orderId origClientOrderId newClientOrderId cancelRestrictions"),
-    waits=True,
-    free_on_success=True,
-)
-STATUS = Operation(
-    spot_queries.order,
-    Security.SIGNED,
-    4,
-    mandatory=("symbol",),
-    optional=_named("symbol orderId origClientOrderId"),
-)
-OPEN_ORDERS = Operation(
-    spot_queries.open_orders,
-    Security.SIGNED,
-    lambda params: 6 if "symbol" in params else 80,
-    optional=_named("symbol"),
-)
-ALL_ORDERS = Operation(
-    spot_queries.all_orders,
-    Security.SIGNED,
-    20,
-    mandatory=("symbol",),
-    optional=_named("symbol orderId startTime endTime limit"),
-)
-MY_TRADES = Operation(
-    spot_queries.my_trades,
-    Security.SIGNED,
-    lambda params: 5 if "orderId" in params else 20,
-    mandatory=("symbol",),
-    optional=_named("symbol orderId startTime endTime fromId limit"),
-)
-ACCOUNT = Operation(spot_queries.account, Security.SIGNED, 20, optional=_named("omitZeroBalances"))
-UNFILLED = Operation(spot_queries.unfilled_orders, Security.SIGNED, 40, optional=_named())
-PING = Operation(spot_market_data.ping)
-TIME = Operation(spot_market_data.time)
-EXCHANGE_INFO = Operation(
-    spot_market_data.exchange_info,
-    weight=20,
-    optional=frozenset({"symbol", "symbols", "permissions", "showPermissionSets", "symbolStatus"}),
-)
-
-
-def _per_symbol(one: int, many: int) -> Any:
-    return lambda params: one if "symbol" in params else many
-
-
-TICKER_OPTIONS = frozenset({"symbol", "symbols", "symbolStatus"})
-TICKER_PRICE = Operation(spot_market_data.ticker_price, weight=_per_symbol(2, 4), optional=TICKER_OPTIONS)
-BOOK_TICKER = Operation(spot_market_data.book_ticker, weight=_per_symbol(2, 4), optional=TICKER_OPTIONS)
-TICKER_24HR = Operation(
-    spot_market_data.ticker_24hr, weight=_per_symbol(2, 80), optional=TICKER_OPTIONS | {"type"}
-)
-DEPTH = Operation(
-    spot_market_data.depth,
-    weight=5,
-    mandatory=("symbol",),
-    optional=frozenset({"symbol", "limit", "symbolStatus"}),
-)
-TRADES = Operation(
-    spot_market_data.recent_trades, weight=25, mandatory=("symbol",), optional=frozenset({"symbol", "limit"})
-)
-AVERAGE = Operation(
-    spot_market_data.average_price, weight=2, mandatory=("symbol",), optional=frozenset({"symbol"})
-)
-
-ROUTES: dict[str, dict[str, Operation]] = {
-    "/api/v3/ping": {"GET": PING},
-    "/api/v3/time": {"GET": TIME},
-    "/api/v3/exchangeInfo": {"GET": EXCHANGE_INFO},
-    "/api/v3/order": {"POST": PLACE, "GET": STATUS, "DELETE": CANCEL},
-    "/api/v3/openOrders": {"GET": OPEN_ORDERS},
-    "/api/v3/allOrders": {"GET": ALL_ORDERS},
-    "/api/v3/myTrades": {"GET": MY_TRADES},
-    "/api/v3/account": {"GET": ACCOUNT},
-    "/api/v3/rateLimit/order": {"GET": UNFILLED},
-    "/api/v3/ticker/price": {"GET": TICKER_PRICE},
-    "/api/v3/ticker/bookTicker": {"GET": BOOK_TICKER},
-    "/api/v3/ticker/24hr": {"GET": TICKER_24HR},
-    "/api/v3/depth": {"GET": DEPTH},
-    "/api/v3/trades": {"GET": TRADES},
-    "/api/v3/avgPrice": {"GET": AVERAGE},
-}
 GONE = frozenset({"/api/v3/userDataStream"})
 JSON_TYPE = "application/json;charset=UTF-8"
 HTML_TYPE = "text/html"
