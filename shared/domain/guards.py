@@ -1,4 +1,4 @@
-"""PROTOCOL 1, DESIGN 5: the checks a row passes before it is sized, in this order.
+"""DESIGN 5: the checks a row passes before it is sized, in this order.
 
  1. from before us: months-old rows are never touched by themselves, not even rejected;
  2. account, then user: exists, Binance, belongs to the row's user, active;

@@ -1,4 +1,4 @@
-"""PROTOCOL 12: the words of an order, and a pending row of `public.orders` as the bot wrote it.
+"""DESIGN 4: the words of an order, and a pending row of `public.orders` as the bot wrote it.
 
 The enumerations carry the labels of the bot's own Postgres types (`market_type`, `order_side`, `order_type`,
 `order_status`), so a value read from a column is a member and a member written to a column is the label.

@@ -1,4 +1,4 @@
-"""PROTOCOL 12, DESIGN 6: what an order has come to, from its fills and the exchange's cumulative reports.
+"""DESIGN 6: what an order has come to, from its fills and the exchange's cumulative reports.
 
 Reports may come late, twice or in any order; `advance` is a join (largest cumulative quantity, strongest
 end), so the result does not depend on the order. The exchange's states are those of the Spot docs, "Order
@@ -163,12 +163,15 @@ class Excess:
     quote: Decimal | None
 
 
-def conserve(fills: Iterable[Fill], progress: OrderProgress) -> Agrees | Gap | Excess:
+def conserve(
+    fills: Iterable[Fill], executed: Decimal, executed_quote: Decimal | None
+) -> Agrees | Gap | Excess:
     """Compare the stored fills of an order with the cumulative quantity and quote the exchange reports.
 
     Args:
         fills: all stored fills of the order.
-        progress: the furthest report.
+        executed: the furthest cumulative quantity reported, in base.
+        executed_quote: the cumulative quote with it; None where the exchange no longer has it.
 
     Returns:
         Whether they agree; the quote may differ by the last decimal of each fill.
@@ -176,10 +179,10 @@ def conserve(fills: Iterable[Fill], progress: OrderProgress) -> Agrees | Gap | E
     """
     stored = list(fills)
     with exactly():
-        quantity = progress.executed - sum((fill.quantity for fill in stored), ZERO)
+        quantity = executed - sum((fill.quantity for fill in stored), ZERO)
         quote = None
-        if progress.executed_quote is not None:
-            quote = progress.executed_quote - sum((fill.quote for fill in stored), ZERO)
+        if executed_quote is not None:
+            quote = executed_quote - sum((fill.quote for fill in stored), ZERO)
     if quantity > 0:
         return Gap(quantity, quote)
     if quantity < 0:

@@ -271,6 +271,15 @@ def test_projection_of_a_short_gains_when_the_price_falls() -> None:
     assert (figures.unrealized_pnl, figures.unrealized_pnl_pct) == all_of(20, 10)
 
 
+def test_projection_of_something_that_cost_nothing_has_no_percentage() -> None:
+    """Opened at price 0: the gain is shown, and nothing is divided by zero."""
+    start = opening(SPOT.rules, PositionSide.LONG, D(2), D(0), START)
+    assert start.cycle is not None
+    figures = project(start.cycle, D(5))
+    assert figures.unrealized_pnl == 10
+    assert figures.unrealized_pnl_pct == 0
+
+
 def test_projection_never_overflows_the_columns() -> None:
     """A cheap coin's huge numbers are clamped, so that the fill can still be stored."""
     position = fold([fill(1, "buy", "5000000000000", "0.00000001")], SPOT)

@@ -234,6 +234,14 @@ def test_sell_of_the_whole_position_is_clear_in_either_unit(amount: str, quantit
     assert sized(size(sell(amount=D(amount)), DOGE, DOGE_BOOK, long("1000"))).params["quantity"] == quantity
 
 
+def test_of_two_readings_that_name_the_whole_position_the_smaller_is_sold() -> None:
+    """Where the price is near 1, 100 is all of it in either unit, and nobody sells more than the lesser."""
+    book = Book(D("1.003"), D("1.004"))
+    order = sized(size(sell(amount=D(100)), DOGE, book, long("100")))
+    assert order.params["quantity"] == "99"
+    assert order.unit is Unit.QUOTE
+
+
 def test_sell_of_more_than_is_held_is_rejected_in_both_units() -> None:
     """Neither 500 BTC nor 500 USDT of a position worth 350 fits."""
     sentence = rejected(size(sell(amount=D(500)), BTC, BOOK, long("0.005")), Code.EXCEEDS_POSITION)
