@@ -63,6 +63,7 @@ class HttpConnection(asyncio.Protocol):
         self._waiting: list[tuple[Request, bool]] = []
         self._busy = False
         self._address = ""
+        self._last_used = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio."""
@@ -70,6 +71,18 @@ class HttpConnection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self._address = peer[0] if peer else ""
         self._front.connections.add(self)
+        self._last_used = time.monotonic()
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """Close the connection once it has been idle for as long as the server keeps connections."""
+        if self._transport is None:
+            return
+        left = self._front.exchange.settings.keep_alive_s - (time.monotonic() - self._last_used)
+        if left <= 0 and not self._busy:
+            self._transport.close()
+        else:
+            asyncio.get_running_loop().call_later(left if left > 0 else 1.0, self._look_again)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio."""
@@ -123,6 +136,7 @@ class HttpConnection(asyncio.Protocol):
         if self._parser.should_upgrade():
             return
         self._received.clear()
+        self._last_used = time.monotonic()
         path, _, query = self._url.partition(b"?")
         request = Request(
             self._parser.get_method().decode("ascii"),

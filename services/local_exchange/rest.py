@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import orjson
 
-from services.local_exchange.calls import Call, Operation, Outcome, run
+from services.local_exchange.calls import Call, Outcome, run
 from services.local_exchange.errors import ExchangeError
 from services.local_exchange.ledger import RequestRecord, client_order_id
 from services.local_exchange.parameters import Params, decode
 from services.local_exchange.signature import signed_payload
 from services.local_exchange.spot_operations import ROUTES
+from services.local_exchange.time_units import in_microseconds, wants_microseconds
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -68,6 +69,7 @@ def respond(exchange: Exchange, request: Request) -> Generator[float, None, Answ
         record.result = str(answer.status)
         return answer
     try:
+        microseconds = wants_microseconds(request.headers.get("x-mbx-time-unit"))
         params = decode(request.query, request.body)
     except ExchangeError as error:
         record.result = f"{error.status} {error.code}"
@@ -76,7 +78,9 @@ def respond(exchange: Exchange, request: Request) -> Generator[float, None, Answ
     outcome = yield from run(call, operation)
     record.result = result_of(outcome)
     record.answered_ns = time.time_ns()
-    return _answer(call, operation, outcome)
+    if microseconds and outcome.error is None:
+        outcome = replace(outcome, result=in_microseconds(outcome.result))
+    return _answer(call, outcome)
 
 
 def _call(exchange: Exchange, request: Request, params: Params, record: RequestRecord) -> Call:
@@ -101,7 +105,7 @@ def result_of(outcome: Outcome) -> str:
     return text if outcome.fault is None else f"{text} ({outcome.fault.action})"
 
 
-def _answer(call: Call, operation: Operation, outcome: Outcome) -> Answer:
+def _answer(call: Call, outcome: Outcome) -> Answer:
     exchange = call.exchange
     now = exchange.clock.now_ms()
     used = str(exchange.limits.used(call.address, now))
@@ -117,7 +121,6 @@ def _answer(call: Call, operation: Operation, outcome: Outcome) -> Answer:
     if call.counts_orders:
         ten, day = exchange.limits.order_counts(call.holder.name, now)
         headers += [("x-mbx-order-count-10s", str(ten)), ("x-mbx-order-count-1d", str(day))]
-    assert operation is not None
     return Answer(outcome.status, orjson.dumps(outcome.result), tuple(headers), fault=outcome.fault)
 
 

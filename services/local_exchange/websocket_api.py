@@ -18,6 +18,7 @@ from services.local_exchange.ledger import RequestRecord, client_order_id
 from services.local_exchange.parameters import integer
 from services.local_exchange.rest import result_of
 from services.local_exchange.signature import websocket_payload
+from services.local_exchange.time_units import event_in_microseconds, in_microseconds
 from services.local_exchange.websocket_front import Peer
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class Subscription:
 
     def deliver(self, payload: bytes) -> None:
         """See `UserStreams`."""
+        if self.peer.microseconds:
+            payload = orjson.dumps(event_in_microseconds(orjson.loads(payload)))
         self.peer.connection.send(self.prefix + payload + b"}")
 
 
@@ -70,6 +73,7 @@ class ApiPeer(Peer):
         self.address = address
         options = parse_qs(query)
         self.return_rate_limits = options.get("returnRateLimits", ["true"])[0].lower() != "false"
+        self.microseconds = options.get("timeUnit", ["MILLISECOND"])[0].upper() == "MICROSECOND"
         self.connected_since = exchange.clock.now_ms()
         self.subscriptions: dict[int, Subscription] = {}
         self.next_subscription = 0
@@ -115,6 +119,9 @@ class ApiPeer(Peer):
         params = {str(name): _text(value) for name, value in raw.items() if name != "returnRateLimits"}
         method = frame["method"].removeprefix("v3/")
         operation = METHODS.get(method)
+        if self.logged_on is not None and self.logged_on.key_revoked:
+            self._end_revoked_session()
+            return
         show_limits = _shown(raw.get("returnRateLimits"), self.return_rate_limits)
         if operation is None:
             self._error_frame(frame.get("id"), ExchangeError(-1000, "Invalid request method."), show_limits)
@@ -124,6 +131,12 @@ class ApiPeer(Peer):
         call.record.result = result_of(outcome)
         call.record.answered_ns = time.time_ns()
         self._answer(frame.get("id"), call, outcome, show_limits)
+
+    def _end_revoked_session(self) -> None:
+        """Tell a logged-on client at its next request that its key is gone (WebSocket API docs)."""
+        self.logged_on = self.authorized_since = None
+        error = ExchangeError(-2015, "Invalid API-key, IP, or permissions for action.", 401)
+        self.connection.send(orjson.dumps({"id": None, "status": 401, "error": error.body()}))
 
     def _call(self, method: str, params: dict[str, str], raw: dict[str, Any]) -> Call:
         exchange = self.exchange
@@ -157,7 +170,7 @@ class ApiPeer(Peer):
                 return
         answer: dict[str, Any] = {"id": request_id, "status": outcome.status}
         if outcome.error is None:
-            answer["result"] = outcome.result
+            answer["result"] = in_microseconds(outcome.result) if self.microseconds else outcome.result
         else:
             answer["error"] = outcome.error.body()
         if show_limits:
