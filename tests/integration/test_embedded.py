@@ -8,7 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -20,7 +22,6 @@ from tests.database_server import memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the wheel's server is run on Unix only")
 
@@ -145,19 +146,14 @@ def test_it_ends_with_its_owner(name: str) -> None:
     await_end(server.folder, pid)
 
 
-def test_a_server_that_cannot_start_says_why_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_server_that_cannot_start_says_why_and_leaves_nothing() -> None:
     """The end of the log is in the message; the folder is gone."""
-    with pytest.raises(EmbeddedServerError, match="unrecognized configuration parameter"):
-        embedded.create(fsync=False, settings={"no_such_setting": "on"}, parent=reachable(tmp_path))
-    assert list(tmp_path.iterdir()) == []
-
-
-def reachable(folder: Path) -> Path:
-    """Let the server's account through to a folder of pytest's, which is closed to others."""
-    if os.geteuid() == 0:
-        for parent in (folder, *folder.parents[:2]):
-            parent.chmod(0o755)
-    return folder
+    with tempfile.TemporaryDirectory(dir=memory()) as name:
+        parent = Path(name)
+        parent.chmod(0o755)  # the server's account must get through
+        with pytest.raises(EmbeddedServerError, match="unrecognized configuration parameter"):
+            embedded.create(fsync=False, settings={"no_such_setting": "on"}, parent=parent)
+        assert list(parent.iterdir()) == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server under another account")
