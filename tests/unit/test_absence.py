@@ -113,6 +113,7 @@ def test_the_early_the_middle_and_the_last_question_are_three() -> None:
     assert isinstance(verdict([LAST[0], *lists]), AskNext)
     assert isinstance(verdict([LAST[0], LAST[0], *lists]), AskNext)
     assert verdict([LAST[0], LAST[0], LAST[0], *lists]) == Absent()
+    assert isinstance(verdict([EARLY, EARLY, LAST[0], *lists]), AskNext)
 
 
 @pytest.mark.parametrize("kind", [k for k in K if k is not K.TRADES])

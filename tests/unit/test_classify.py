@@ -234,6 +234,13 @@ def test_an_order_is_accepted_on_its_own_id_and_symbol(market: Market, status: i
 
 
 @MARKETS
+@pytest.mark.parametrize("status", [300, 400, 404, 408, 500, 503])
+def test_an_order_under_an_errors_status_is_not_accepted(market: Market, status: int) -> None:
+    """What contradicts itself is asked about."""
+    assert classify(market, status, ORDER, US).outcome is AttemptOutcome.UNKNOWN
+
+
+@MARKETS
 @pytest.mark.parametrize(
     "body",
     [
