@@ -77,6 +77,7 @@ class Admin:
                 web.post("/balances", self.change_balance),
                 web.post("/price", self.price),
                 web.post("/symbols", self.symbols),
+                web.post("/exchange_filters", self.exchange_filters),
                 web.post("/crowd", self.crowd),
                 web.post("/clock", self.clock),
                 web.get("/clock", self.read_clock),
@@ -162,12 +163,14 @@ class Admin:
         return _json([{"name": account.name, "uid": account.uid} for account in added])
 
     async def change_account(self, request: web.Request) -> web.Response:
-        """POST /accounts/NAME: key_revoked, can_trade, bnb_discount, maker_rate, taker_rate."""
+        """POST /accounts/NAME: key_revoked, can_trade, bnb_discount, maker_rate, taker_rate, max_asset."""
         account = self.exchange.accounts.by_name[request.match_info["name"]]
         body = await _read(request)
         for flag in ("key_revoked", "can_trade", "bnb_discount"):
             if flag in body:
                 setattr(account, flag, bool(body[flag]))
+        for asset, limit in body.get("max_asset", {}).items():
+            account.max_asset[asset] = Decimal(str(limit))
         for rate in ("maker_rate", "taker_rate"):
             if rate in body:
                 setattr(account, rate, Decimal(str(body[rate])))
@@ -191,19 +194,30 @@ class Admin:
         return _json({"symbol": market.symbol.name, "price": f"{market.path.price:.8f}"})
 
     async def symbols(self, request: web.Request) -> web.Response:
-        """POST /symbols {"symbol", "status"?, "price_range"?: ["0.99","1.01"]|null, any filter value}."""
+        """POST /symbols {"symbol", "status"?, "price_range"?: ["0.99", "1.01"], any filter value}."""
         body = await _read(request)
         symbol = self.exchange.markets[body.pop("symbol")].symbol
         if "status" in body:
             symbol.status = str(body.pop("status"))
-        if "price_range" in body:
-            limits = body.pop("price_range")
-            symbol.price_range = None if limits is None else (Decimal(limits[0]), Decimal(limits[1]))
+        for name in ("price_range", "percent_price"):
+            if name in body:
+                limits = body.pop(name)
+                setattr(symbol, name, None if limits is None else (Decimal(limits[0]), Decimal(limits[1])))
+        if "notional_filter" in body:
+            symbol.notional_filter = str(body.pop("notional_filter"))
         for name, value in body.items():
             if name not in ADJUSTABLE:
                 raise ValueError(f"{name!r} cannot be set; known are {sorted(ADJUSTABLE)}.")
             setattr(symbol, name, int(value) if name.startswith("max_num") else Decimal(str(value)))
         return _json(symbol.information())
+
+    async def exchange_filters(self, request: web.Request) -> web.Response:
+        """POST /exchange_filters {"max_num_orders"?, "max_num_algo_orders"?, "max_num_iceberg_orders"?}."""
+        for name, value in (await _read(request)).items():
+            if name not in {"max_num_orders", "max_num_algo_orders", "max_num_iceberg_orders"}:
+                raise ValueError(f"{name!r} is no filter across the exchange.")
+            setattr(self.exchange.filters, name, None if value is None else int(value))
+        return _json(self.exchange.filters.shown())
 
     async def crowd(self, request: web.Request) -> web.Response:
         """POST /crowd {"symbol"?, "levels"?, "scale"?}: thin or thick books; levels 0 empties them."""
@@ -311,6 +325,9 @@ ADJUSTABLE = frozenset(
         "ask_multiplier_down",
         "max_num_orders",
         "max_num_algo_orders",
+        "max_num_iceberg_orders",
+        "market_min_qty",
+        "market_step",
         "max_position",
     ]
 )

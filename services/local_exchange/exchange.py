@@ -12,6 +12,7 @@ from services.local_exchange.clock import ExchangeClock
 from services.local_exchange.engine import Engine
 from services.local_exchange.errors import ExchangeError
 from services.local_exchange.faults import Faults
+from services.local_exchange.filters import ExchangeFilters
 from services.local_exchange.ledger import Ledger
 from services.local_exchange.market import Market
 from services.local_exchange.market_streams import MarketStreams
@@ -53,9 +54,7 @@ class Exchange:
         self.market_streams = MarketStreams()
         self.maintenance_until = 0
         self.client_id_newest_first = True
-        self.max_num_orders: int | None = None
-        self.max_num_algo_orders: int | None = None
-        self.max_num_iceberg_orders: int | None = None
+        self.filters = ExchangeFilters()
         self.markets: dict[str, Market] = {}
         for symbol in default_symbols():
             self.markets[symbol.name] = self._open_market(symbol)
@@ -107,18 +106,6 @@ class Exchange:
         for name, market in list(self.markets.items()):
             self.markets[name] = self._open_market(market.symbol)
         self.ledger.forget()
-
-    def exchange_filters(self) -> list[dict[str, Any]]:
-        """Return the filters across all symbols."""
-        return [
-            {"filterType": name, key: limit}
-            for name, key, limit in (
-                ("EXCHANGE_MAX_NUM_ORDERS", "maxNumOrders", self.max_num_orders),
-                ("EXCHANGE_MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders", self.max_num_algo_orders),
-                ("EXCHANGE_MAX_NUM_ICEBERG_ORDERS", "maxNumIcebergOrders", self.max_num_iceberg_orders),
-            )
-            if limit is not None
-        ]
 
     def refuse_in_maintenance(self) -> None:
         """Refuse every call while the exchange is in maintenance (-1016, HTTP 503)."""

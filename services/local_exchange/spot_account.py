@@ -60,7 +60,7 @@ def filters(call: Call) -> dict[str, Any]:
         if asset in {symbol.base, symbol.quote}
     ]
     return {
-        "exchangeFilters": call.exchange.exchange_filters(),
+        "exchangeFilters": call.exchange.filters.shown(),
         "symbolFilters": symbol.filters(),
         "assetFilters": assets,
     }

@@ -56,7 +56,7 @@ def exchange_info(call: Call) -> dict[str, Any]:
         "timezone": "UTC",
         "serverTime": exchange.clock.now_ms(),
         "rateLimits": exchange.limits.exchange_limits(),
-        "exchangeFilters": [],
+        "exchangeFilters": exchange.filters.shown(),
         "symbols": [
             market.symbol.information()
             for market in chosen_markets(call)

@@ -46,6 +46,7 @@ def validated(call: Call) -> OrderRequest:
     request = order_request(call.params, symbol)
     market = exchange.markets[symbol]
     check_filters(request, market.symbol, call.holder, market.path.price)
+    exchange.filters.check(request, call.holder)
     return request
 
 

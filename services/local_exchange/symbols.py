@@ -48,6 +48,11 @@ class Symbol:
     iceberg_parts: int = 100
     status: str = "TRADING"
     price_range: tuple[Decimal, Decimal] | None = None
+    percent_price: tuple[Decimal, Decimal] | None = None
+    max_num_iceberg_orders: int | None = None
+    notional_filter: str = "NOTIONAL"
+    market_min_qty: Decimal = Decimal(0)
+    market_step: Decimal = Decimal(0)
 
     def filters(self) -> list[dict[str, Any]]:
         """Return the filters as `exchangeInfo` shows them."""
@@ -67,9 +72,9 @@ class Symbol:
             {"filterType": "ICEBERG_PARTS", "limit": self.iceberg_parts},
             {
                 "filterType": "MARKET_LOT_SIZE",
-                "minQty": "0.00000000",
+                "minQty": f"{self.market_min_qty:.8f}",
                 "maxQty": f"{self.market_max_qty:.8f}",
-                "stepSize": "0.00000000",
+                "stepSize": f"{self.market_step:.8f}",
             },
             {
                 "filterType": "TRAILING_DELTA",
@@ -86,14 +91,7 @@ class Symbol:
                 "askMultiplierDown": str(self.ask_multiplier_down),
                 "avgPriceMins": 5,
             },
-            {
-                "filterType": "NOTIONAL",
-                "minNotional": f"{self.min_notional:.8f}",
-                "applyMinToMarket": True,
-                "maxNotional": f"{self.max_notional:.8f}",
-                "applyMaxToMarket": False,
-                "avgPriceMins": 5,
-            },
+            self._notional(),
             {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": self.max_num_orders},
             {"filterType": "MAX_NUM_ORDER_LISTS", "maxNumOrderLists": 20},
             {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": self.max_num_algo_orders},
@@ -101,7 +99,42 @@ class Symbol:
         ]
         if self.max_position is not None:
             shown.append({"filterType": "MAX_POSITION", "maxPosition": f"{self.max_position:.8f}"})
+        if self.max_num_iceberg_orders is not None:
+            shown.append(
+                {
+                    "filterType": "MAX_NUM_ICEBERG_ORDERS",
+                    "maxNumIcebergOrders": self.max_num_iceberg_orders,
+                }
+            )
+        if self.percent_price is not None:
+            down, up = self.percent_price
+            shown.append(
+                {
+                    "filterType": "PERCENT_PRICE",
+                    "multiplierUp": str(up),
+                    "multiplierDown": str(down),
+                    "avgPriceMins": 5,
+                }
+            )
         return shown
+
+    def _notional(self) -> dict[str, Any]:
+        """Return the one notional filter a symbol has: NOTIONAL, or the older MIN_NOTIONAL."""
+        if self.notional_filter == "MIN_NOTIONAL":
+            return {
+                "filterType": "MIN_NOTIONAL",
+                "minNotional": f"{self.min_notional:.8f}",
+                "applyToMarket": True,
+                "avgPriceMins": 5,
+            }
+        return {
+            "filterType": "NOTIONAL",
+            "minNotional": f"{self.min_notional:.8f}",
+            "applyMinToMarket": True,
+            "maxNotional": f"{self.max_notional:.8f}",
+            "applyMaxToMarket": False,
+            "avgPriceMins": 5,
+        }
 
     def information(self) -> dict[str, Any]:
         """Return the symbol as `exchangeInfo` shows it."""
