@@ -241,6 +241,7 @@ class Claimer:
             base_asset=order.instrument.base,
             quote_asset=order.instrument.quote,
             lot_step=order.instrument.filters.lot_step,
+            environment_epoch=order.venue.environment_epoch,
             parameters=query(params),
             signed_at_ms=signed_at_ms,
             base_url=order.venue.base_url,

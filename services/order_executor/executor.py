@@ -72,7 +72,7 @@ class Executor:
         self._draining = asyncio.Event()
         self._slots = Slots(protocol.send_slots)
         self._epochs = EpochWatch(pool, protocol, metrics)
-        self._settler = Settler(pool, self._settled)
+        self._settler = Settler(pool, self._settled, self._epochs.look)
         self._take_in = TakeIn(
             pool, metrics, accounts=accounts, sweep_interval=protocol.sweep_interval, on_sweep=self._sweep
         )
@@ -86,9 +86,10 @@ class Executor:
             self._venues,
             keys,
             self._settler,
-            accounts=accounts,
-            ask_again_after=protocol.sweep_interval,
-            metrics=metrics,
+            self._epochs,
+            protocol,
+            accounts,
+            metrics,
         )
         self._claimer = Claimer(
             pool,

@@ -9,11 +9,12 @@ import asyncpg
 import structlog
 
 from shared import failpoints
+from shared.database.claim import EpochChangedError
 from shared.database.connect import DATABASE_AWAY, NotDurableError
 from shared.database.settle import settle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from shared.database.connect import Pool
     from shared.database.settle import Finding, Settled
@@ -30,11 +31,18 @@ class Settler:
     Args:
         pool: work connections.
         on_settled: told what was written.
+        on_epoch: compares the epoch, after a restart or a change of the database.
 
     """
 
-    def __init__(self, pool: Pool, on_settled: Callable[[Sequence[Finding], Settled], None]) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        on_settled: Callable[[Sequence[Finding], Settled], None],
+        on_epoch: Callable[[], Awaitable[object]],
+    ) -> None:
         self._pool = pool
+        self._on_epoch = on_epoch
         self._on_settled = on_settled
         self._queue: asyncio.Queue[Finding] = asyncio.Queue()
 
@@ -70,8 +78,11 @@ class Settler:
                         await self._settle([finding])
                     return
                 log.warning("settle.row_locked", order_id=str(batch[0].order_id))
+            except EpochChangedError:
+                await self._on_epoch()
             except asyncpg.DataError as error:
-                # One finding that cannot be written must not stop the others: its lease runs out, then we ask.
+                # One finding that cannot be written must not stop the others: its lease runs out, then we
+                # ask.
                 if len(batch) > 1:
                     for finding in batch:
                         await self._settle([finding])

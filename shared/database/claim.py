@@ -35,6 +35,7 @@ class Intent:
         symbol: as the exchange writes it.
         base_asset: of the symbol.
         quote_asset: of the symbol.
+        environment_epoch: of the base URL.
         lot_step: of the symbol; what is smaller than it cannot be sold any more.
         parameters: exactly what will be signed, timestamp and recvWindow included.
         signed_at_ms: the signing timestamp, exchange clock.
@@ -53,6 +54,7 @@ class Intent:
     base_asset: str
     quote_asset: str
     lot_step: Decimal
+    environment_epoch: int
     parameters: str
     signed_at_ms: int
     base_url: str
@@ -104,6 +106,7 @@ async def claim(
             [i.base_asset for i in intents],
             [i.quote_asset for i in intents],
             [i.lot_step for i in intents],
+            [i.environment_epoch for i in intents],
         )
     assert row is not None
     if not row["same_epoch"]:

@@ -6,6 +6,11 @@ SELECT o.id AS order_id, a.number, a.account_id, a.market, a.symbol, a.client_or
        a.outcome, coalesce(a.exchange_order_id, '') AS exchange_order_id,
        coalesce(a.exchange_status, '') AS exchange_status, a.executed, a.executed_quote, a.filled, a.fee, a.fee_asset,
        a.fee_in_quote, a.reported_at, o.filled_at, o.strategy_id, o.user_id,
+       (SELECT max(h.id) FROM bridge.epoch AS h
+         WHERE h.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8)
+           AND h.postmaster_start = pg_postmaster_start_time()
+           AND NOT EXISTS (SELECT FROM bridge.epoch AS newer WHERE newer.id > h.id)) AS live_epoch,
+       a.late,
        EXISTS (SELECT FROM bridge.attempt AS other
                 WHERE other.order_id = a.order_id AND other.number <> a.number
                   AND (other.outcome IS NULL OR other.outcome IN ('unknown', 'accepted'))) AS another_attempt_live

@@ -18,7 +18,7 @@ WITH price AS (
      ORDER BY r.id
        FOR UPDATE OF r SKIP LOCKED
 ), ledger AS (
-    UPDATE bridge.position AS p SET current_price = o.price FROM ours AS o WHERE p.id = o.id
+    UPDATE bridge.position AS p SET current_price = t.price FROM theirs AS t WHERE p.id = t.id
 ), shown AS (
     UPDATE public.positions AS r
        SET current_price = t.price, unrealized_pnl = round(t.pnl, 8),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from shared.database.claim import EpochChangedError
 from shared.database.connect import DurableCommit
 from shared.database.ledger import apply_fills, known_fills, note_contradictions, store_fills
 from shared.database.statements import statement
@@ -53,6 +54,7 @@ async def settle(connection: Connection, findings: Sequence[Finding]) -> Settled
     """Settle findings in one durable transaction.
 
     Raises:
+        EpochChangedError: the server restarted or its history changed; compare the epoch, then settle again.
         NotDurableError: the synchronous standby did not confirm; settle again.
         asyncpg.LockNotAvailableError: somebody holds one of the rows; settle one by one, later.
 
@@ -64,6 +66,8 @@ async def settle(connection: Connection, findings: Sequence[Finding]) -> Settled
 async def _settle(connection: Connection, findings: Sequence[Finding]) -> Settled:
     ordered = sorted({(f.order_id, f.number) for f in findings})
     rows = await connection.fetch(statement("lock_lines"), [o for o, _ in ordered], [n for _, n in ordered])
+    if any(row["live_epoch"] is None for row in rows):
+        raise EpochChangedError
     before = {(row["order_id"], row["number"]): _line(row) for row in rows}
     stored = await known_fills(
         connection, [f for finding in findings if isinstance(finding, OrderReport) for f in finding.fills]
@@ -100,6 +104,9 @@ async def _settle(connection: Connection, findings: Sequence[Finding]) -> Settle
     await note_contradictions(connection, told_again)
     if fresh_fills:
         await store_fills(connection, fresh_fills, {(row["order_id"], row["number"]): row for row in rows})
+    contradicted = [line for line in changed if line.late and not before[line.order_id, line.number].late]
+    if contradicted:
+        await _halt_for_late_evidence(connection, contradicted)
     if changed:
         await connection.execute(statement("write_lines"), [_json(line, before) for line in changed])
     positions = await apply_fills(connection, {(*f.key[:2], f.symbol) for f, _ in fresh_fills})
@@ -132,6 +139,7 @@ def _line(row: asyncpg.Record) -> Line:
         fee_asset=row["fee_asset"],
         fee_in_quote=row["fee_in_quote"],
         another_attempt_live=row["another_attempt_live"],
+        late=row["late"],
         reported_at=row["reported_at"],
         filled_at=row["filled_at"],
     )
@@ -177,9 +185,22 @@ def _json(line: Line, before: dict[tuple[UUID, int], Line]) -> dict[str, Any]:
         "retry_after": f"{line.retry_after.total_seconds()} seconds"
         if line.retry_after is not None
         else None,
-        "row_changed": any(getattr(line, field) != getattr(old, field) for field in _ROW_FIELDS),
+        "late": line.late,
+        "row_changed": not (line.late and line.another_attempt_live)
+        and any(getattr(line, field) != getattr(old, field) for field in _ROW_FIELDS),
         "events": list(line.events),
     }
+
+
+async def _halt_for_late_evidence(connection: Connection, lines: Sequence[Line]) -> None:
+    """Halt the accounts of orders that exist although they were settled as not existing (PROTOCOL 6)."""
+    await connection.execute(
+        statement("halt_accounts"),
+        sorted({line.account_id for line in lines}),
+        "An order was found that had been settled as not existing: "
+        + ", ".join(line.client_order_id for line in lines)
+        + ". Compare the account with the exchange, then `bridge resume`.",
+    )
 
 
 async def _store_evidence(connection: Connection, evidence: Iterable[tuple[OrderReport, bool]]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from shared.database.outbox import AccountRow, account_row
 from shared.database.statements import statement
+from shared.domain.absence import Identity, Question, QuestionKind, Result, Stream
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -34,8 +35,11 @@ class UnknownAttempt:
         base_url: where it was sent.
         api_key_hash: of the key it was sent with.
         account_uid: the exchange's own name of the account, where known.
+        environment_epoch: of the base URL when it was claimed.
         epoch: of the database it was claimed in.
         claimed_at: database time.
+        counted: attempts of the row judged absent before.
+        stream: how far its account's user stream is known to be without a gap.
 
     """
 
@@ -53,8 +57,11 @@ class UnknownAttempt:
     base_url: str
     api_key_hash: str
     account_uid: str | None
+    environment_epoch: int
     epoch: int
     claimed_at: datetime
+    counted: int
+    stream: Stream | None
 
 
 async def take_unknown(
@@ -83,8 +90,62 @@ async def take_unknown(
             base_url=row["base_url"],
             api_key_hash=row["api_key_hash"],
             account_uid=row["account_uid"],
+            environment_epoch=row["environment_epoch"],
             epoch=row["epoch"],
             claimed_at=row["claimed_at"],
+            counted=row["counted"],
+            stream=Stream(row["subscribed_at_ms"], row["verified_through_ms"])
+            if row["subscribed_at_ms"] is not None
+            else None,
         )
         for row in rows
     ]
+
+
+async def asked_so_far(connection: Connection, order_id: UUID, number: int) -> list[Question]:
+    """Return every question asked about an attempt, in the order of asking."""
+    rows = await connection.fetch(statement("asked_so_far"), order_id, number)
+    return [
+        Question(
+            kind=QuestionKind(row["kind"]),
+            result=Result(row["result"]),
+            identity=Identity(row["api_key_hash"], row["account_uid"], row["environment"], row["epoch"]),
+            sent_after_ms=row["sent_after_ms"],
+        )
+        for row in rows
+    ]
+
+
+async def store_question(
+    connection: Connection, order_id: UUID, number: int, question: Question, detail: str
+) -> None:
+    """Keep a question and what it brought; it outlives this process."""
+    identity = question.identity
+    await connection.execute(
+        statement("store_question"),
+        order_id,
+        number,
+        question.kind,
+        question.sent_after_ms,
+        question.result,
+        detail,
+        identity.api_key_hash,
+        identity.account_uid,
+        identity.environment,
+        identity.epoch,
+    )
+
+
+async def look_again_after(connection: Connection, token: UUID, *, wait: timedelta) -> None:
+    """Leave an attempt alone for a while; whoever comes first then goes on."""
+    await connection.execute(statement("look_again_after"), token, wait)
+
+
+async def known_exchange_orders(
+    connection: Connection, account_id: UUID, market: str, symbol: str, exchange_order_ids: list[str]
+) -> set[str]:
+    """Return those of the exchange's order ids that belong to an order we know."""
+    rows = await connection.fetch(
+        statement("known_exchange_orders"), account_id, market, symbol, exchange_order_ids
+    )
+    return {row["exchange_order_id"] for row in rows}

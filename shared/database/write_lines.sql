@@ -5,7 +5,7 @@ WITH line AS MATERIALIZED (
         counted smallint, has_evidence boolean, outcome text, exchange_order_id text, exchange_status text,
         executed numeric, executed_quote numeric, filled numeric, fee numeric, fee_asset text, fee_in_quote numeric,
         average_price numeric, reported_at timestamptz, filled_at timestamptz, reason_code text, reason text,
-        retry_after interval, row_changed boolean, events text[])
+        late boolean, retry_after interval, row_changed boolean, events text[])
 ), row_written AS (
     UPDATE public.orders AS o
        SET status = l.order_status::public.order_status, exchange_order_id = l.exchange_order_id,
@@ -26,7 +26,7 @@ WITH line AS MATERIALIZED (
        SET outcome = l.outcome, exchange_order_id = nullif(l.exchange_order_id, ''),
            exchange_status = l.exchange_status, executed = l.executed, executed_quote = l.executed_quote,
            filled = l.filled, fee = l.fee, fee_asset = l.fee_asset, fee_in_quote = l.fee_in_quote,
-           reported_at = l.reported_at, reason_code = coalesce(l.reason_code, a.reason_code),
+           reported_at = l.reported_at, late = l.late, reason_code = coalesce(l.reason_code, a.reason_code),
            reason = coalesce(l.reason, a.reason),
            settled_at = CASE WHEN l.outcome = 'unknown' THEN a.settled_at
                              ELSE coalesce(a.settled_at, clock_timestamp()) END,

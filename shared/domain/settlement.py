@@ -163,9 +163,11 @@ def with_report(line: Line, report: OrderReport, fresh: Sequence[Fill]) -> Line:
     newer = report.executed > line.executed or not line.terminal
     status = report.status if newer and not _falls_back(line, report) else line.exchange_status
     fee, fee_asset, fee_in_quote = _fees(line, fresh)
+    # Of two live attempts of one row, the row shows the one it was told first; the other is cancelled.
+    aside = late and line.another_attempt_live
     settled = replace(
         line,
-        outcome=line.outcome if late and line.another_attempt_live else AttemptOutcome.ACCEPTED,
+        outcome=line.outcome if aside else AttemptOutcome.ACCEPTED,
         has_evidence=True,
         exchange_order_id=report.exchange_order_id,
         exchange_status=status,
@@ -185,7 +187,8 @@ def with_report(line: Line, report: OrderReport, fresh: Sequence[Fill]) -> Line:
         events += ("accepted_late" if late else "accepted",)
     if fresh:
         events += ("filled_in_part" if not settled.terminal else "filled",)
-    return _with_status(replace(settled, events=events), report.occurred_at)
+    settled = replace(settled, events=events)
+    return settled if aside else _with_status(settled, report.occurred_at)
 
 
 def _falls_back(line: Line, report: OrderReport) -> bool:

@@ -39,6 +39,7 @@ CREATE TABLE bridge.outbox (
     not_before   timestamptz,                        -- back-off: not claimed before
     age_from     timestamptz NOT NULL DEFAULT clock_timestamp(),
     waited       interval    NOT NULL DEFAULT '0',   -- time spent waiting under PROTOCOL 11, not counted as age
+    asked_epoch  integer,                            -- PROTOCOL 10: all nine ids were asked for in this epoch
     trace        text,                               -- W3C traceparent of the order's trace
     created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
     changed_at   timestamptz NOT NULL DEFAULT clock_timestamp()

@@ -9,6 +9,8 @@ CREATE TABLE bridge.epoch (
     postmaster_start  timestamptz NOT NULL,
     began_at          timestamptz NOT NULL DEFAULT clock_timestamp(),
     quarantine_until  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    last_entry_id     bigint      NOT NULL,   -- entries up to here are older than the change
+    is_first          boolean     NOT NULL,
     why               text        NOT NULL
 );
 
@@ -18,6 +20,7 @@ CREATE TABLE bridge.attempt (
     number            smallint    NOT NULL CHECK (number BETWEEN 1 AND 9),
     client_order_id   text        NOT NULL UNIQUE,
     account_id        uuid        NOT NULL,
+    user_id           uuid        NOT NULL,
     market            text        NOT NULL,
     symbol            text        NOT NULL,       -- as the exchange writes it
     parameters        text        NOT NULL,       -- exactly what is signed, timestamp and recvWindow included
@@ -26,6 +29,7 @@ CREATE TABLE bridge.attempt (
     base_url          text        NOT NULL,
     api_key_hash      text        NOT NULL,
     account_uid       text,
+    environment_epoch integer     NOT NULL DEFAULT 1,   -- of the base URL: a wiped testnet is another exchange
     epoch             integer     NOT NULL,
     token             uuid        NOT NULL,
     outcome           text        CHECK (outcome IN ('unknown', 'accepted', 'rejected', 'not_sent', 'absent')),
@@ -44,6 +48,7 @@ CREATE TABLE bridge.attempt (
     reported_at       timestamptz,
     claimed_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
     settled_at        timestamptz,
+    late              boolean     NOT NULL DEFAULT false, -- found after it had been settled as not existing
     watched_until     timestamptz,                      -- judged absent: still looked for until then
     cancel_sent_at    timestamptz,
     PRIMARY KEY (order_id, number)
@@ -54,7 +59,10 @@ CREATE UNIQUE INDEX attempt_one_live ON bridge.attempt (order_id)
     WHERE outcome IS NULL OR outcome IN ('unknown', 'accepted');
 CREATE INDEX attempt_exchange_order ON bridge.attempt (account_id, market, symbol, exchange_order_id)
     WHERE exchange_order_id IS NOT NULL;
+-- Orders per minute of a user (DESIGN 5).
+CREATE INDEX attempt_user ON bridge.attempt (user_id, claimed_at);
 CREATE INDEX attempt_gap ON bridge.attempt (account_id) WHERE executed > filled;
+CREATE INDEX attempt_late ON bridge.attempt (order_id) WHERE late;
 CREATE INDEX attempt_watched ON bridge.attempt (watched_until) WHERE watched_until IS NOT NULL;
 
 -- PROTOCOL 6: no update leaves accepted.
@@ -96,7 +104,8 @@ CREATE TABLE bridge.question (
     result           text        NOT NULL CHECK (result IN ('found', 'empty', 'failed')),
     detail           text,
     api_key_hash     text        NOT NULL,
-    base_url         text        NOT NULL,
+    account_uid      text,
+    environment      text        NOT NULL,       -- base URL and its environment epoch
     epoch            integer     NOT NULL,
     asked_at         timestamptz NOT NULL DEFAULT clock_timestamp()
 );

@@ -109,20 +109,34 @@ CREATE INDEX position_open ON bridge.position (account_id, market, symbol) WHERE
 -- The lot step at the time of the order: whatever is smaller than it cannot be sold any more.
 ALTER TABLE bridge.attempt ADD COLUMN lot_step numeric NOT NULL DEFAULT 0;
 
--- Who listens for which account, and how far the stream is known to be without a gap (PROTOCOL 7).
+-- Which listeners live: accounts are shared out evenly among them.
+CREATE TABLE bridge.listener (
+    name    text        PRIMARY KEY,
+    seen_at timestamptz NOT NULL DEFAULT clock_timestamp()
+) WITH (fillfactor = 50);
+
+-- One connection that carries the streams of many accounts.
+CREATE TABLE bridge.connection (
+    id                  uuid        PRIMARY KEY,
+    owner               text        NOT NULL,
+    base_url            text        NOT NULL,
+    opened_at           timestamptz NOT NULL DEFAULT clock_timestamp(),
+    verified_through_ms bigint                   -- a probe on it was answered then, all frames before are applied
+) WITH (fillfactor = 50);
+
+-- Who listens for which account, and since when its stream is without a gap (PROTOCOL 7).
 CREATE TABLE bridge.stream (
     account_id          uuid        NOT NULL,
     market              text        NOT NULL,
     owner               text,
     lease_until         timestamptz,
-    connection_id       uuid,
-    subscribed_at_ms    bigint,                  -- exchange's clock: frames from here on reach us
-    verified_through_ms bigint,                  -- a probe on this connection was answered then, all frames before applied
-    last_event_at       timestamptz,
+    connection_id       uuid,                    -- null: nobody hears it
+    subscribed_at_ms    bigint,                  -- exchange's clock: every frame from here on reaches us
     problem             text,
     changed_at          timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (account_id, market)
 ) WITH (fillfactor = 50);
+CREATE INDEX stream_owner ON bridge.stream (owner);
 
 -- Orders at the exchange that we did not place: recorded and flagged (DESIGN 6, PROTOCOL 10).
 CREATE TABLE bridge.external_order (
