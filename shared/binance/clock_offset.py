@@ -33,7 +33,7 @@ class OffsetBounds:
     Attributes:
         low_ms: lower bound in milliseconds.
         high_ms: upper bound in milliseconds.
-        as_of_ms: local moment at which the bounds held; they widen with every second since.
+        as_of_ms: local moment from which the bounds widen with every second.
 
     """
 
@@ -54,7 +54,8 @@ class OffsetBounds:
 def bounds_of_sample(sent_ms: float, server_ms: int, received_ms: float) -> OffsetBounds:
     """Return what one time request tells.
 
-    The server read its clock after we sent and before we received; it reports whole milliseconds, cut off.
+    The server read its clock after we sent and before we received; it reports whole milliseconds, cut off. As
+    we do not know when in between, drift counts from the moment of sending.
 
     Args:
         sent_ms: local moment before the first byte left.
@@ -69,7 +70,7 @@ def bounds_of_sample(sent_ms: float, server_ms: int, received_ms: float) -> Offs
         raise ValueError(
             "The answer is older than the question; take both moments from the same local clock."
         )
-    return OffsetBounds(server_ms - received_ms, server_ms + 1 - sent_ms, received_ms)
+    return OffsetBounds(server_ms - received_ms, server_ms + 1 - sent_ms, sent_ms)
 
 
 def narrowed(known: OffsetBounds | None, sample: OffsetBounds) -> OffsetBounds:
