@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -192,6 +193,21 @@ def test_the_grants_give_what_is_used(needed: str, bridge_database: str) -> None
     """Kinds of statement the services depend on are allowed to the bridge's role."""
     with psycopg.connect(bridge_database) as connection:
         connection.execute(needed.encode())
+
+
+STATEMENTS = sorted(
+    file.name for file in resources.files("shared.database").iterdir() if file.name.endswith(".sql")
+)
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_the_grants_cover_every_statement_of_ours(name: str, bridge_database: str) -> None:
+    """The bridge's role may run each of our statement files: planning one checks every right it needs."""
+    text = resources.files("shared.database").joinpath(name).read_text(encoding="utf-8")
+    with psycopg.connect(bridge_database) as connection:
+        if connection.info.server_version < 160000:
+            pytest.skip("EXPLAIN (GENERIC_PLAN), which plans without parameters, came with PostgreSQL 16")
+        connection.execute(f"EXPLAIN (GENERIC_PLAN) {text}".encode())
 
 
 def test_an_edited_migration_is_refused(installation: Installation) -> None:
