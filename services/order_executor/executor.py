@@ -20,6 +20,7 @@ from services.order_executor.claim import Claimer
 from services.order_executor.pauses import Pauses
 from services.order_executor.prepare import Preparer
 from services.order_executor.quarantine import EpochWatch
+from services.order_executor.recheck import Recheck
 from services.order_executor.resolve import Resolver
 from services.order_executor.send import Sender
 from services.order_executor.settle import Settler
@@ -91,6 +92,7 @@ class Executor:
             accounts,
             metrics,
         )
+        self._recheck = Recheck(pool, name, self._venues, keys, self._settler, accounts)
         self._claimer = Claimer(
             pool,
             name,
@@ -143,8 +145,9 @@ class Executor:
 
     async def _sweep(self) -> None:
         """Do on every sweep what needs doing in every process."""
-        await self._epochs.look()
+        epoch = await self._epochs.look()
         await self._open_venues()
+        await self._recheck.look(epoch)
         await self._pauses.refresh()
         await self._canceller.look()
 

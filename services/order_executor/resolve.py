@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import asyncpg
 import structlog
 
 from services.order_executor.ask import Asker, identity_of
@@ -126,14 +127,14 @@ class Resolver:
                     attempts = await unknowns.take_unknown(
                         connection, owner=self._name, lease=NOBODY_ELSE_FOR, accounts=self._accounts
                     )
-            except DATABASE_AWAY as error:
+            except (*DATABASE_AWAY, asyncpg.PostgresError) as error:
                 log.warning("resolve.database_away", error=str(error))
                 continue
             for attempt in attempts:
                 with about(order_id=attempt.order_id, account_id=attempt.account_id, attempt=attempt.number):
                     try:
                         await self._go_on(attempt)
-                    except DATABASE_AWAY as error:
+                    except (*DATABASE_AWAY, asyncpg.PostgresError) as error:
                         log.warning("resolve.database_away", error=str(error))
 
     async def _go_on(self, attempt: UnknownAttempt) -> None:
@@ -170,7 +171,7 @@ class Resolver:
         return _Case(attempt, venue, credentials, asker)
 
     async def _step(self, case: _Case) -> timedelta | None:
-        """Do the next thing; returns how long to wait for the one after it, None when the attempt is settled."""
+        """Do the next thing; returns how long to wait then, None when the attempt is settled."""
         now_ms = await self._server_time(case.venue)
         if now_ms is None:
             return timedelta(seconds=self._look_every_s)

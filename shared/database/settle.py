@@ -39,7 +39,7 @@ class Settled:
     Attributes:
         lines: one per finding that changed something, in its final state.
         ignored: outcomes whose token, number or state no longer held.
-        orphans: reports with our id form and no attempt row (PROTOCOL 10); the caller decides.
+        orphans: reports with our id form about rows we do not know (PROTOCOL 10); the caller decides.
         positions: positions opened, grown, reduced or closed by the new fills.
 
     """
@@ -64,8 +64,10 @@ async def settle(connection: Connection, findings: Sequence[Finding]) -> Settled
 
 
 async def _settle(connection: Connection, findings: Sequence[Finding]) -> Settled:
-    ordered = sorted({(f.order_id, f.number) for f in findings})
-    rows = await connection.fetch(statement("lock_lines"), [o for o, _ in ordered], [n for _, n in ordered])
+    rows = await _lock(connection, findings)
+    if forgotten := _forgotten(findings, rows):
+        await _recover(connection, forgotten)
+        rows = await _lock(connection, findings)
     if any(row["live_epoch"] is None for row in rows):
         raise EpochChangedError
     before = {(row["order_id"], row["number"]): _line(row) for row in rows}
@@ -111,6 +113,32 @@ async def _settle(connection: Connection, findings: Sequence[Finding]) -> Settle
         await connection.execute(statement("write_lines"), [_json(line, before) for line in changed])
     positions = await apply_fills(connection, {(*f.key[:2], f.symbol) for f, _ in fresh_fills})
     return Settled(tuple(changed), tuple(ignored), tuple(orphans), tuple(positions))
+
+
+async def _lock(connection: Connection, findings: Sequence[Finding]) -> list[asyncpg.Record]:
+    ordered = sorted({(f.order_id, f.number) for f in findings})
+    return await connection.fetch(statement("lock_lines"), [o for o, _ in ordered], [n for _, n in ordered])
+
+
+def _forgotten(findings: Sequence[Finding], rows: Sequence[asyncpg.Record]) -> list[OrderReport]:
+    """Pick reports in our id form whose attempt this history does not have (PROTOCOL 10)."""
+    known = {(row["order_id"], row["number"]) for row in rows}
+    reports = {(f.order_id, f.number): f for f in findings if isinstance(f, OrderReport)}
+    return [report for key, report in reports.items() if key not in known]
+
+
+async def _recover(connection: Connection, reports: Sequence[OrderReport]) -> None:
+    """Make forgotten attempts of rows we know again, so that their reports are evidence."""
+    await connection.execute(
+        statement("recover_attempts"),
+        [r.order_id for r in reports],
+        [r.number for r in reports],
+        [r.account_id for r in reports],
+        [r.client_order_id for r in reports],
+        [r.symbol for r in reports],
+        [r.pair[0] for r in reports],
+        [r.pair[1] for r in reports],
+    )
 
 
 def _line(row: asyncpg.Record) -> Line:

@@ -1,4 +1,4 @@
-"""DESIGN 6, PROTOCOL 7: who listens for which account, and since when its stream is known to be without a gap."""
+"""DESIGN 6, PROTOCOL 7: who listens for which account, and since when its stream is without a gap."""
 
 from __future__ import annotations
 

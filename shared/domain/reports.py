@@ -151,6 +151,7 @@ def _report(
         executed_quote=max(executed_quote, ZERO),
         occurred_at=moment_of(time),
         source=source,
+        pair=origin.pair,
     )
 
 

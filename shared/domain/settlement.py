@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from shared.domain.backoff import MAX_COUNTED
 from shared.domain.order import OrderStatus
 from shared.domain.states import (
     AttemptOutcome,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from shared.domain.fill import Fill
     from shared.domain.order import Market
 
-MAX_COUNTED = 3
 ZERO = Decimal(0)
 EIGHT_PLACES = Decimal("1e-8")
 
@@ -54,6 +54,7 @@ class OrderReport:
         occurred_at: the exchange's time.
         source: `answer`, `stream`, `query` or `operator`.
         fills: those the report carried, each with its place in the ledger's key.
+        pair: base and quote asset, where whoever read it knew them.
 
     """
 
@@ -70,6 +71,7 @@ class OrderReport:
     occurred_at: datetime
     source: str
     fills: tuple[Fill, ...] = ()
+    pair: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +252,8 @@ def with_outcome(line: Line, outcome: Outcome) -> Line | None:
         or line.token != outcome.token
         or line.entry_attempts != outcome.number
     ):
+        return None
+    if line.outcome is outcome.outcome:
         return None
     check_outcome(line.outcome, outcome.outcome)
     settled = replace(

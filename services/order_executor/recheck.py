@@ -1,0 +1,207 @@
+"""PROTOCOL 10: after the quarantine, ask for all nine ids of every row that is older than the change.
+
+A history that was lost may have sent them. One page of the order list and the open orders per key tell: what
+is found is adopted, what is not there may be claimed.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import structlog
+
+from shared.binance.rest import Answer
+from shared.database.old_rows import mark_asked, take_old_rows
+from shared.domain.attempt import all_client_order_ids
+from shared.domain.fill import FillOrigin, UnreadablePayloadError
+from shared.domain.order import Market
+from shared.domain.reports import report_of_query
+from shared.domain.settlement import Outcome
+from shared.domain.states import AttemptOutcome, EntryState
+from shared.domain.symbol import Instrument
+from shared.keys import KeyUnreadableError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+    from uuid import UUID
+
+    from services.order_executor.settle import Settler
+    from services.order_executor.venues import Venues
+    from shared.binance.sign import Credentials
+    from shared.binance.venue import Venue
+    from shared.database.connect import Pool
+    from shared.database.epoch import Epoch
+    from shared.database.old_rows import OldRow
+    from shared.keys import Keys
+
+log = structlog.get_logger(__name__)
+
+NOBODY_ELSE_FOR = timedelta(seconds=10)
+CLOCK_MARGIN = timedelta(seconds=10)
+LIST_REACHES_BACK = timedelta(hours=23)  # the order list by time covers 24 h (Spot docs, "All orders")
+FULL_PAGE = 1000
+NO_SUCH_ORDER = -2013
+
+
+class Recheck:
+    """Asks for old rows after a change of history.
+
+    Args:
+        pool: work connections.
+        name: of this process.
+        venues: where to ask.
+        keys: the accounts' keys.
+        settler: takes what was found, or proven absent.
+        accounts: served by this process; None = all.
+
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        name: str,
+        venues: Venues,
+        keys: Keys,
+        settler: Settler,
+        accounts: list[UUID] | None,
+    ) -> None:
+        self._pool = pool
+        self._name = name
+        self._venues = venues
+        self._keys = keys
+        self._settler = settler
+        self._accounts = accounts
+
+    async def look(self, epoch: Epoch) -> None:
+        """Ask about the rows that are due; called with every sweep."""
+        async with self._pool.acquire() as connection:
+            rows = await take_old_rows(
+                connection, epoch.id, owner=self._name, lease=NOBODY_ELSE_FOR, accounts=self._accounts
+            )
+        for _, group in groupby(sorted(rows, key=_key), key=_key):
+            await self._ask(epoch, list(group))
+
+    async def _ask(self, epoch: Epoch, rows: Sequence[OldRow]) -> None:
+        first = rows[0]
+        venue = self._venues.of(Market(first.market), testnet=first.account.is_testnet)
+        try:
+            credentials = self._keys.of(
+                first.account_id,
+                first.account.version,
+                first.account.api_key_encrypted,
+                first.account.secret_encrypted,
+            )
+        except KeyUnreadableError as error:
+            log.warning("recheck.key_unreadable", account_id=str(first.account_id), error=str(error))
+            return
+        if venue.instruments is None:
+            return
+        instrument = venue.instruments.resolve(first.symbol)
+        if not isinstance(instrument, Instrument):
+            # Never sent in any history: the exchange has no such symbol.
+            await self._not_there(epoch, rows)
+            return
+        orders = await self._orders(venue, credentials, instrument, rows)
+        if orders is None:
+            return
+        found = self._adopt(venue, instrument, rows, orders)
+        await self._not_there(epoch, [row for row in rows if row.order_id not in found])
+
+    async def _orders(
+        self, venue: Venue, credentials: Credentials, instrument: Instrument, rows: Sequence[OldRow]
+    ) -> list[dict[str, Any]] | None:
+        """Return every order that may be one of theirs; None when a question was not answered."""
+        oldest = min(row.created_at for row in rows) - CLOCK_MARGIN
+        open_orders = await venue.rest.open_orders(credentials, instrument.symbol)
+        if not isinstance(open_orders, Answer) or not open_orders.ok:
+            return None
+        orders: list[dict[str, Any]] = list(open_orders.body)
+        if datetime.now(UTC) - oldest > LIST_REACHES_BACK:
+            return await self._one_by_one(venue, credentials, instrument, rows, orders)
+        start_ms = int(oldest.timestamp() * 1000)
+        while True:
+            page = await venue.rest.all_orders(
+                credentials, instrument.symbol, start_ms=start_ms, limit=FULL_PAGE
+            )
+            if not isinstance(page, Answer) or not page.ok or not isinstance(page.body, list):
+                return None
+            orders += page.body
+            if len(page.body) < FULL_PAGE:
+                return orders
+            start_ms = int(page.body[-1]["updateTime"])
+
+    async def _one_by_one(
+        self,
+        venue: Venue,
+        credentials: Credentials,
+        instrument: Instrument,
+        rows: Sequence[OldRow],
+        orders: list[dict[str, Any]],
+    ) -> list[dict[str, Any]] | None:
+        for row in rows:
+            for own_id in all_client_order_ids(row.order_id):
+                answer = await venue.rest.order(credentials, instrument.symbol, client_order_id=own_id)
+                if not isinstance(answer, Answer):
+                    return None
+                if answer.ok:
+                    orders.append(answer.body)
+                elif answer.code != NO_SUCH_ORDER:
+                    return None
+        return orders
+
+    def _adopt(
+        self,
+        venue: Venue,
+        instrument: Instrument,
+        rows: Sequence[OldRow],
+        orders: Sequence[dict[str, Any]],
+    ) -> set[UUID]:
+        """Hand over the reports about these rows; returns which were found."""
+        wanted = {row.order_id: row for row in rows}
+        found: set[UUID] = set()
+        for order in orders:
+            origin = FillOrigin(
+                account_id=rows[0].account_id,
+                market=venue.market,
+                environment_epoch=venue.environment_epoch,
+                pair=(instrument.base, instrument.quote),
+            )
+            try:
+                report = report_of_query(order, origin)
+            except UnreadablePayloadError as error:
+                log.warning("recheck.unreadable", error=str(error))
+                continue
+            if report is not None and report.order_id in wanted:
+                log.warning(
+                    "recheck.found", order_id=str(report.order_id), client_order_id=report.client_order_id
+                )
+                found.add(report.order_id)
+                self._settler.put(report)
+        return found
+
+    async def _not_there(self, epoch: Epoch, rows: Sequence[OldRow]) -> None:
+        """Let rows without a trace be claimed; an attempt that was in flight is absent."""
+        if not rows:
+            return
+        async with self._pool.acquire() as connection:
+            await mark_asked(connection, epoch.id, [row.token for row in rows])
+        for row in rows:
+            if row.state is EntryState.UNKNOWN:
+                self._settler.put(
+                    Outcome(
+                        order_id=row.order_id,
+                        number=row.attempts,
+                        token=row.token,
+                        outcome=AttemptOutcome.ABSENT,
+                        reason_code="absent_after_change",
+                        reason="After a change of the database, none of the row's ids is at Binance.",
+                        retry_after=timedelta(0),
+                    )
+                )
+
+
+def _key(row: OldRow) -> tuple[str, str, str]:
+    return str(row.account_id), row.market, row.symbol
