@@ -218,7 +218,10 @@ class BinanceTransport(httpx.AsyncBaseTransport):
     def _give_back(self, origin: _Origin, connection: Connection) -> None:
         origin.busy.discard(connection)
         origin.slots.release()
-        if self._closed:
+        self._keep(origin, connection)
+
+    def _keep(self, origin: _Origin, connection: Connection) -> None:
+        if self._closed or len(origin.idle) + len(origin.busy) >= self._max_connections:
             connection.close()
         elif not connection.closed:
             origin.idle.append(connection)
@@ -234,14 +237,13 @@ class BinanceTransport(httpx.AsyncBaseTransport):
                 Reason.CONNECT_TIMEOUT,
                 f"No connection to {host}:{port} within {self._connect_timeout_s:g} s; check the network.",
             ) from None
+        if self._closed:  # while this connection was being opened
+            sock.close()
+            raise NotSent(Reason.CLOSED_HERE, "The transport is closed.")
         return Connection(sock, session)
 
     async def _open_idle(self, key: tuple[str, str, int], origin: _Origin) -> None:
-        connection = await self._open(key)
-        if self._closed:
-            connection.close()
-        else:
-            origin.idle.append(connection)
+        self._keep(origin, await self._open(key))
 
 
 def _origin_key(url: httpx.URL) -> tuple[str, str, int]:

@@ -2,12 +2,14 @@
 
 import asyncio
 import re
+import socket
 import threading
 import time
 
 import httpx
 import pytest
 
+from shared.binance.dial import dial
 from shared.binance.transport import (
     FIRST_BYTE_BEFORE,
     MAX_ANSWER_BYTES,
@@ -188,11 +190,24 @@ async def test_first_byte_leaves_a_warm_connection_before_any_other_task_runs(se
         await sending
 
 
+async def test_connections_opened_ahead_stay_within_the_bound(serve):
+    """Opening ahead while requests open connections of their own keeps no more than the bound."""
+    server = serve(answer_all)
+    async with BinanceTransport(max_connections=2) as subject:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(2):
+                group.create_task(subject.handle_async_request(request(server.url)))
+                group.create_task(subject.warm(server.url, 5))
+        assert await subject.warm(server.url, 5) == 2
+
+
 async def test_warm_says_when_nobody_is_there():
     """No server: the caller learns it before the first order does."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nobody = f"http://127.0.0.1:{closed.getsockname()[1]}"
     async with BinanceTransport() as subject:
         with pytest.raises(NotSent):
-            await subject.warm("http://127.0.0.1:1", 2)
+            await subject.warm(nobody, 2)
 
 
 async def test_too_late_for_the_first_byte_is_not_sent_and_keeps_the_connection(serve):
@@ -244,6 +259,22 @@ async def test_request_that_is_no_plain_http_is_not_sent(serve, bad):
             await subject.handle_async_request(bad(server.url))
     assert failure.value.reason is Reason.BAD_REQUEST
     assert server.connections == 0
+
+
+async def test_transport_closed_while_connecting_sends_nothing(serve, monkeypatch):
+    """A connection that comes up after the close is dropped, and the request with it."""
+    server = serve(answer_all)
+    subject = BinanceTransport()
+
+    async def close_and_dial(*args):
+        await subject.aclose()
+        return await dial(*args)
+
+    monkeypatch.setattr("shared.binance.transport.dial", close_and_dial)
+    with pytest.raises(NotSent) as failure:
+        await subject.handle_async_request(request(server.url))
+    assert failure.value.reason is Reason.CLOSED_HERE
+    assert server.requests == []
 
 
 async def test_closing_the_transport_ends_what_is_in_flight(serve):
