@@ -1,4 +1,4 @@
-"""`bridge demo`: the whole bridge on one machine, with nothing installed: bot, database, exchange, executor, listener.
+"""`bridge demo`: the whole bridge on one machine, with nothing installed.
 
 Inserts orders the way the bot does, shows what happens to them, and ends with the portfolio, the refusals and
 the latencies. Exits non-zero when anything is not as it should be.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import secrets
 import signal
 import statistics
+import sys
 import time
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -21,8 +23,9 @@ import psycopg
 import typer
 from psycopg.rows import dict_row
 
-from services.command_line.local_testnet import LocalTestnet
+from services.command_line.local_testnet import LocalTestnet, LocalTestnetError
 from services.command_line.stand_in_bot import Bot
+from shared.database.embedded import EmbeddedServerError
 from shared.domain.attempt import client_order_id
 
 if TYPE_CHECKING:
@@ -116,7 +119,7 @@ class Demo:
         return (Decimal(ticker["price"]) * Decimal("0.95")).quantize(Decimal("0.0001"))
 
     def watch(self) -> bool:
-        """Show every change until all orders are where they have to be; False when that does not happen in time."""
+        """Show every change until all is as it has to be; False when that does not happen in time."""
         deadline = time.monotonic() + SETTLES_WITHIN_S
         while time.monotonic() < deadline:
             for process in self.local.processes:
@@ -159,23 +162,21 @@ class Demo:
 
     def report(self, *, settled: bool) -> dict[str, Any]:
         """Collect what the proof file holds."""
-        received = {
-            r["client_order_id"]: r["arrived_ns"]
-            for r in self.local.admin("GET", "/requests?path=/api/v3/order")
-        }
+        received = self.received()
         committed = {
             row["order_id"]: row["ns"]
             for row in self.rows(
-                "SELECT order_id, (extract(epoch FROM min(pg_xact_commit_timestamp(xmin))) * 1e9)::bigint AS ns "
-                "FROM bridge.event WHERE kind IN ('position_opened', 'position_grown') AND order_id IS NOT NULL "
-                "GROUP BY order_id"
+                "SELECT order_id, (extract(epoch FROM min(pg_xact_commit_timestamp(xmin))) * 1e9)::bigint "
+                "AS ns FROM bridge.event WHERE kind IN ('position_opened', 'position_grown') "
+                "AND order_id IS NOT NULL GROUP BY order_id"
             )
         }
         rows = {
             row["id"]: row
             for row in self.rows(
-                "SELECT o.id, o.market_type::text AS market, o.symbol, o.side::text, o.type::text, o.status::text, "
-                "e.reason_code, e.reason FROM orders AS o JOIN bridge.outbox AS e ON e.order_id = o.id"
+                "SELECT o.id, o.market_type::text AS market, o.symbol, o.side::text, o.type::text, "
+                "o.status::text, e.reason_code, e.reason "
+                "FROM orders AS o JOIN bridge.outbox AS e ON e.order_id = o.id"
             )
         }
         orders = []
@@ -201,15 +202,24 @@ class Demo:
         positions = [
             {name: str(value) for name, value in row.items()}
             for row in self.rows(
-                "SELECT market_type::text AS market, symbol, side::text, size, entry_price, current_price, unrealized_pnl, "
-                "status::text FROM positions ORDER BY opened_at"
+                "SELECT market_type::text AS market, symbol, side::text, size, entry_price, current_price, "
+                "unrealized_pnl, status::text FROM positions ORDER BY opened_at"
             )
         ]
         ok = settled and all(order["expected"] for order in orders) and self.agrees_with_exchange()
         return {"ok": ok, "orders": orders, "positions": positions}
 
+    def received(self) -> dict[str, int]:
+        """Return when the local exchange received each order, by client order id; the real one does not say."""
+        if not self.local.with_exchange:
+            return {}
+        requests = self.local.admin("GET", "/requests?path=/api/v3/order")
+        return {request["client_order_id"]: request["arrived_ns"] for request in requests}
+
     def agrees_with_exchange(self) -> bool:
-        """Every order we sent is at the exchange once, and no other order is."""
+        """Compare with the local exchange's ledger: each order we sent is there once, and no other is."""
+        if not self.local.with_exchange:
+            return True
         ledger = self.local.admin("GET", "/ledger")["orders"]
         ours = {client_order_id(w.order_id, 1) for w in self.orders if w.order_id and w.ends != "rejected"}
         return sorted(entry["order"]["clientOrderId"] for entry in ledger) == sorted(ours)
@@ -254,28 +264,53 @@ def fund(name: str) -> dict[str, Any]:
     }
 
 
+def keys_from_environment() -> dict[str, Any]:
+    """Read the testnet key of the user.
+
+    Raises:
+        SystemExit: it is not there; the message says where to get one.
+
+    """
+    try:
+        return {
+            "name": "you",
+            "api_key": os.environ["BINANCE_TESTNET_KEY"],
+            "secret": os.environ["BINANCE_TESTNET_SECRET"],
+        }
+    except KeyError as missing:
+        raise SystemExit(
+            f"{missing.args[0]} is not set. Make a key at the spot testnet of Binance, "
+            "then set BINANCE_TESTNET_KEY and BINANCE_TESTNET_SECRET."
+        ) from None
+
+
 def _interrupt(_signal: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def run(*, keep: bool, database_url: str | None) -> int:
+def run(*, keep: bool, database_url: str | None, testnet: bool) -> int:
     """Run the demo; returns the exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
-    trader, other = fund("trader"), fund("other")
+    trader = keys_from_environment() if testnet else fund("trader")
+    other = fund("other")
     key = base64.b64encode(secrets.token_bytes(32)).decode()
-    print("Starting PostgreSQL, the local exchange, an order_executor and a fill_listener …", flush=True)
+    where = "Binance's testnet is used" if testnet else "the local exchange"
+    print(f"Starting PostgreSQL, {where}, an order_executor and a fill_listener …", flush=True)
     try:
-        with LocalTestnet([trader, other], key, database_url=database_url) as local:
+        with LocalTestnet(
+            [] if testnet else [trader, other], key, database_url=database_url, with_exchange=not testnet
+        ) as local:
             return _run_on(local, trader, other, keep=keep)
     except KeyboardInterrupt:
         print("\nInterrupted; everything is stopped and removed.")
         return 130
+    except (LocalTestnetError, EmbeddedServerError) as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
 
 
 def _run_on(local: LocalTestnet, trader: dict[str, Any], other: dict[str, Any], *, keep: bool) -> int:
     assert local.database_url is not None
-    local.start_service(EXECUTOR)
-    local.start_service(LISTENER)
     with (
         Bot(local.database_url, encryption_key=local.encryption_key) as bot,
         psycopg.connect(local.database_url, autocommit=True, row_factory=dict_row) as connection,
@@ -288,15 +323,16 @@ def _run_on(local: LocalTestnet, trader: dict[str, Any], other: dict[str, Any], 
             ),
             "foreign": bot.account(stranger, api_key=other["api_key"], secret=other["secret"]),
         }
+        local.start_service(EXECUTOR)
+        local.start_service(LISTENER)
         demo = Demo(local, bot, connection)
         demo.insert_orders(accounts, user)
         report = demo.report(settled=demo.watch())
         print_report(report)
         PROOF.parent.mkdir(parents=True, exist_ok=True)
         PROOF.write_text(json.dumps(report, indent=1))
-        print(
-            f"\n{'Everything is as it should be.' if report['ok'] else 'SOMETHING IS NOT AS IT SHOULD BE.'}  ({PROOF})"
-        )
+        verdict = "Everything is as it should be." if report["ok"] else "SOMETHING IS NOT AS IT SHOULD BE."
+        print(f"\n{verdict}  ({PROOF})")
         if not report["ok"]:
             for line in _complaints(demo, report):
                 print(line)
@@ -314,16 +350,23 @@ def _complaints(demo: Demo, report: dict[str, Any]) -> Iterator[str]:
         yield f"--- the end of {process.name}'s log\n{process.tail()}"
 
 
+BY_HAND = """
+Staying up; Ctrl-C ends it. Insert orders by hand:
+
+  psql {dsn}
+
+  INSERT INTO orders (user_id, exchange_account_id, exchange_order_id, symbol, market_type, side, type, amount,
+                      price, avg_fill_price, stop_price, agent_id, reasoning, fee_currency)
+  VALUES ('{user}', '{account}',
+          '', 'BTC/USDT', 'spot', 'buy', 'market', 250, 0, 0, 0, '', '', '');
+
+  SELECT symbol, status, filled_amount, avg_fill_price, reasoning FROM orders ORDER BY created_at;
+  SELECT symbol, side, size, entry_price, current_price, unrealized_pnl FROM positions;
+"""
+
+
 def _keep(local: LocalTestnet, account: UUID, user: UUID) -> None:
-    print(
-        f"\nStaying up; Ctrl-C ends it. Insert orders by hand:\n\n  psql {local.database_url}\n\n"
-        "  INSERT INTO orders (user_id, exchange_account_id, exchange_order_id, symbol, market_type, side, type, amount, price,\n"
-        "                      avg_fill_price, stop_price, agent_id, reasoning, fee_currency)\n"
-        f"  VALUES ('{user}', '{account}',\n"
-        "          '', 'BTC/USDT', 'spot', 'buy', 'market', 250, 0, 0, 0, '', '', '');\n\n"
-        "  SELECT symbol, status, filled_amount, avg_fill_price, reasoning FROM orders ORDER BY created_at;\n"
-        "  SELECT symbol, side, size, entry_price, current_price, unrealized_pnl FROM positions;\n"
-    )
+    print(BY_HAND.format(dsn=local.database_url, user=user, account=account))
     while True:
         for process in local.processes:
             process.check()
@@ -332,9 +375,13 @@ def _keep(local: LocalTestnet, account: UUID, user: UUID) -> None:
 
 def command(
     keep: Annotated[bool, typer.Option(help="Stay up afterwards, to insert rows by hand.")] = False,
+    testnet: Annotated[
+        bool,
+        typer.Option(help="Trade on Binance's testnet, with BINANCE_TESTNET_KEY and _SECRET."),
+    ] = False,
     database_url: Annotated[
         str | None, typer.Option(help="An empty PostgreSQL database, where no embedded one is to be had.")
     ] = None,
 ) -> None:
     """Show the whole bridge at work on this machine: bot, database, exchange, executor, listener."""
-    raise typer.Exit(run(keep=keep, database_url=database_url))
+    raise typer.Exit(run(keep=keep, database_url=database_url, testnet=testnet))

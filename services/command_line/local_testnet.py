@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from shared.database import embedded
 from shared.database.migrate import lay_bot_stand_in, migrate
+from shared.settings import ExchangeSettings, load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,6 +97,7 @@ class LocalTestnet:
         database_url: an empty database instead of the embedded one.
         environment: further variables of the services.
         seed: of the exchange's price path.
+        with_exchange: False = the services go to where their variables say, by default Binance's testnet.
         fsync: off only where nobody pulls a plug.
 
     """
@@ -105,6 +107,7 @@ class LocalTestnet:
     database_url: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     seed: int = 7
+    with_exchange: bool = True
     fsync: bool = True
     folder: Path = field(init=False)
     server: embedded.EmbeddedServer | None = field(init=False, default=None)
@@ -124,7 +127,8 @@ class LocalTestnet:
                 self.database_url = self.server.dsn()
             self._stack.callback(self._stop_all)
             self._prepare_database(self.database_url)
-            self.start_exchange()
+            if self.with_exchange:
+                self.start_exchange()
         except BaseException:
             self._stack.close()
             raise
@@ -180,13 +184,16 @@ class LocalTestnet:
         """Return the variables that point a service at this testnet."""
         assert self.database_url is not None
         host = f"127.0.0.1:{self.exchange_port}"
-        return {
-            "BRIDGE_DATABASE_URL": self.database_url,
-            "ENCRYPTION_KEY": self.encryption_key,
+        exchange = {
             "BRIDGE_SPOT_TESTNET_REST_URL": f"http://{host}",
             "BRIDGE_SPOT_TESTNET_WS_API_URL": f"ws://{host}/ws-api/v3",
             "BRIDGE_SPOT_TESTNET_STREAM_URL": f"ws://{host}",
+        }
+        return {
+            "BRIDGE_DATABASE_URL": self.database_url,
+            "ENCRYPTION_KEY": self.encryption_key,
             "BRIDGE_METRICS_PORT": "0",
+            **(exchange if self.with_exchange else {}),
             **self.environment,
         }
 
@@ -244,5 +251,7 @@ class LocalTestnet:
 
     def exchange_get(self, path: str) -> Any:
         """Read one of the exchange's public endpoints."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.exchange_port}{path}", timeout=10) as answer:
+        local = f"http://127.0.0.1:{self.exchange_port}"
+        rest = local if self.with_exchange else load(ExchangeSettings).spot_testnet_rest
+        with urllib.request.urlopen(rest + path, timeout=10) as answer:  # noqa: S310 - ours or Binance's
             return json.loads(answer.read())

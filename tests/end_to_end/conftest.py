@@ -80,7 +80,11 @@ def new_trader(local: LocalTestnet, bot: Bot, **balances: str) -> Trader:
     local.admin("POST", "/accounts", account)
     user = bot.user()
     return Trader(
-        local, bot, account["name"], user, bot.account(user, api_key=account["api_key"], secret=account["secret"])
+        local,
+        bot,
+        account["name"],
+        user,
+        bot.account(user, api_key=account["api_key"], secret=account["secret"]),
     )
 
 

@@ -1,9 +1,9 @@
-"""A `pending` row inserted the way the bot does it becomes an order, a fill and a position, or a clear rejection."""
+"""A `pending` row inserted the way the bot does it becomes a filled order and a position, or is rejected."""
 
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -72,7 +72,7 @@ def test_resting_limit_order_stays_open_and_follows_the_bots_cancel(trader: Trad
     [
         ({"symbol": "MOON/USDT"}, "does not know the symbol MOON/USDT"),
         ({"amount": Decimal(0)}, "must be greater than zero"),
-        ({"amount": Decimal("-5")}, "must be greater than zero"),
+        ({"amount": Decimal(-5)}, "must be greater than zero"),
         ({"amount": Decimal(1)}, "NOTIONAL"),
         ({"type": "limit", "price": Decimal(0)}, "needs a price"),
         ({"side": "sell", "symbol": "SOL/USDT"}, "no open SOL/USDT position"),
@@ -97,9 +97,7 @@ def test_bad_row_is_rejected_with_a_reason(trader: Trader, columns: dict[str, ob
         ({"api_key_encrypted": b"test_api_key_binance"}, "cannot be decrypted"),
     ],
 )
-def test_unusable_account_rejects_its_rows_only(
-    trader: Trader, columns: dict[str, object], reason: str
-) -> None:
+def test_unusable_account_rejects_its_rows_only(trader: Trader, columns: dict[str, Any], reason: str) -> None:
     """An account that cannot trade costs only its own rows; another row of the same moment is sent."""
     unusable = trader.bot.account(trader.user, **columns)
     order = trader.bot.order(trader.user, unusable, symbol="BTC/USDT", amount=Decimal(120))
