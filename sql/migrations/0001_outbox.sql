@@ -1,4 +1,4 @@
--- PROTOCOL 1: the outbox, and the trigger that fills it in the transaction of the bot's INSERT.
+-- PROTOCOL 1 and 12: the outbox, and the trigger that fills it in the transaction of the bot's INSERT.
 -- Everything of ours lives in schema bridge; the only things in public are the trigger and its dependence on public.orders.
 
 -- One row per fact an operator may need later: when the bridge was switched on, and by what.
