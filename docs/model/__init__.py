@@ -1,1 +1,1 @@
-"""An explicit-state model checker of the send protocol (PROTOCOL 13): every interleaving, every fault, in ticks."""
+"""An explicit-state model checker of the send protocol (PROTOCOL 13): every interleaving and every fault."""

@@ -20,7 +20,10 @@ from docs.model.state import (
 def end_cancelled(moves: Moves, state: State, at: int) -> None:
     """End a row that was cancelled before its claim, during back-off or while held: it is never sent."""
     db = state.db
-    if db.row == CANCELED and db.entry in {NEW, BACKOFF, HELD} and may_end(moves, state):
+    proven = {NEW, BACKOFF, HELD}
+    if not moves.rules.cancel_waits_for_proof:
+        proven |= IN_FLIGHT
+    if db.row == CANCELED and db.entry in proven and may_end(moves, state):
         after = state._replace(db=ended(db, DONE_CANCELLED))
         moves.commit("settles: cancelled before send", at, state, after)
 

@@ -21,8 +21,8 @@ class Mutation:
     """The claims of which it must break one."""
 
 
-# Small worlds: each mutation runs in one of them, and the protocol as it is holds in all of them. All have two workers
-# that may be killed or freeze anywhere, requests and answers lost, late arrivals, clock error and lagging queries.
+# Small worlds: each mutation runs in one of them, and in all of them the protocol as it is holds. All have
+# workers that may die or freeze anywhere, lost messages, late arrivals, clock error and lag.
 PLAIN: Final = Setting("kill, freeze, loss, lag", cancels=False)
 CANCELS: Final = Setting("+ the bot cancels")
 PEEKS: Final = Setting("+ peek apart from claim, the bot edits", peeks=True)
@@ -40,7 +40,7 @@ INSTANT: Final = Setting(
     lease=0,
 )
 CANCELS_FAILOVER: Final = Setting("failover, cancel", failovers=1)
-PEEKS_FAILOVER: Final = Setting("failover, cancel, peek apart from claim", failovers=1, peeks=True)
+PEEKS_FAILOVER: Final = Setting("failover, peek apart from claim", cancels=False, failovers=1, peeks=True)
 SNAPSHOT: Final = Setting("failover or snapshot put back", cancels=False, failovers=1, restores=True)
 SMALL: Final = (
     PLAIN,
@@ -57,8 +57,8 @@ SMALL: Final = (
 
 # Large worlds: what the small ones leave out. Those without reductions show that the reductions hide nothing.
 LARGE: Final = (
-    Setting("3 workers", workers=3, numbers=3, counted=3, peeks=True),
-    Setting("3 workers, no reduction by idleness", workers=3, drops_dead=False),
+    Setting("3 workers, 3 attempts, peek apart from claim", workers=3, numbers=3, counted=3, peeks=True),
+    Setting("3 workers, old tokens kept", workers=3, drops_dead=False),
     Setting("3 attempts, no reduction at all", numbers=3, sorts_workers=False, drops_dead=False),
     Setting(
         "9 attempts, 3 counted, long times",
@@ -69,8 +69,10 @@ LARGE: Final = (
         query_lag=3,
         lease=2,
     ),
-    Setting("failover, no reduction by idleness", failovers=1, drops_dead=False),
-    Setting("failover, 3 workers, 3 attempts", workers=3, numbers=3, failovers=1),
+    Setting("failover, old tokens kept", failovers=1, drops_dead=False),
+    Setting(
+        "failover, 3 workers, 3 attempts, peek", workers=3, numbers=3, failovers=1, cancels=False, peeks=True
+    ),
     Setting("failover or snapshot, 3 attempts, DELETE", numbers=3, failovers=1, restores=True, rests=True),
     Setting("2 failovers, 3 attempts", numbers=3, failovers=2),
     Setting("2 failovers, long times", failovers=2, window=2, engine_delay=2, query_lag=2, lease=2),
@@ -106,6 +108,8 @@ MUTATIONS: Final = (
     _without("duplicate id taken as rejected", "5", "duplicate_is_unknown", REPEATS, ANY),
     _without("claim compares the status only", "3", "claim_compares_version", PEEKS, ANY),
     _without("claim trusts a peek of the epoch before", "10", "claim_compares_epoch", PEEKS_FAILOVER, ANY),
+    _without("no answer taken as not sent", "5", "silence_is_unknown", PLAIN),
+    _without("cancel ends an unknown row", "9", "cancel_waits_for_proof", CANCELS, ANY),
     _without("absence by our own clock", "7", "asks_by_server_time", PLAIN),
     _without("absence without the engine delay", "7", "waits_for_engine", PLAIN),
     _without("absence without the query lag", "7", "waits_for_lag", PLAIN),

@@ -56,8 +56,9 @@ def claim(moves: Moves, state: State, at: int) -> None:
         wrong = OUT_OF_DATE
     token = moves.fresh_token(state)
     workers = tuple(w._replace(number=OTHER_VERSION) if w.step == PEEKED else w for w in state.workers)
+    lease = moves.setting.lease
     for left in deadlines(moves):
-        after = db._replace(row=OPEN, entry=SENDING, lease=moves.setting.lease, token=token, version=0)
+        after = db._replace(row=OPEN, entry=SENDING, lease=lease, token=token, version=0)
         if moves.rules.attempt_before_post:
             after = after._replace(number=db.number + 1, wait=absence_wait(moves, left))
         else:
@@ -68,7 +69,7 @@ def claim(moves: Moves, state: State, at: int) -> None:
 
 
 def deadlines(moves: Moves) -> range:
-    """Return every `left` a signed request can start with, by recvWindow and the error of the clock that signs it.
+    """Return every `left` a signed request can start with: recvWindow, and the error of its signing clock.
 
     The commit after the signing may take any time, so the deadline may even have passed.
     """
@@ -76,7 +77,7 @@ def deadlines(moves: Moves) -> range:
 
 
 def _finds_row(moves: Moves, state: State, worker: Worker) -> bool:
-    """Return whether the claim's UPDATE finds the row as it was peeked, in an epoch that is the recorded one."""
+    """Return whether the claim's UPDATE finds the row as it was peeked, in the epoch that is recorded."""
     db, rules = state.db, moves.rules
     if state.change != NO_CHANGE:
         return False

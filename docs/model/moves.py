@@ -9,15 +9,15 @@ from docs.model.state import (
     FIRST_DB,
     IDLE,
     IDLE_WORKER,
+    IN_ENGINE,
     IN_FLIGHT,
     NO_CHANGE,
     NOTHING_WRONG,
     PEEKED,
+    POST_IN_ENGINE,
     POST_ON_WIRE,
     ROUND_EMPTY,
     SETTLED,
-    SUBMITTED,
-    TOLD_ACCEPTED,
     UNDER_WAY,
     UNSEEN,
     Db,
@@ -30,7 +30,6 @@ NOBODY: Final = -1
 """The actor of a move that no worker makes."""
 HIGHEST_TOKEN: Final = 5
 """Where a sequential token stops counting, so that its mutation stays finite."""
-TICK: Final = "a tick passes"
 
 Workers = tuple[Worker, ...]
 Messages = tuple[Message, ...]
@@ -61,6 +60,7 @@ class Moves:
         self._drops_dead = setting.drops_dead and owner_decides
         self._dbs: dict[Db, Db] = {}
         self._sides: dict[object, tuple[Workers, Messages]] = {}
+        self._later: dict[object, tuple[Workers, Messages] | None] = {}
         self._names: dict[object, tuple[int, int, tuple[Workers, Messages]]] = {}
 
     def first(self) -> State:
@@ -93,19 +93,23 @@ class Moves:
         fair: bool = True,
     ) -> None:
         """Add a move in which something happens at the exchange."""
-        state = before._replace(workers=workers, exchange=exchange, wrong=before.wrong or wrong)
+        db, old, change, _, _, failovers, earlier = before
+        state = State(db, old, change, workers, exchange, failovers, earlier or wrong)
         self.found.append(Move(label, at, self.canonical(state), fair))
 
     def commit(self, label: str, at: int, before: State, after: State, *, fair: bool = True) -> None:
         """Add a move that commits; where a failover may still come, also as the first commit it will lose."""
-        self.found.append(Move(label, at, self.canonical(after), fair, commits=True))
+        kept = self.canonical(after)
+        self.found.append(Move(label, at, kept, fair, commits=True))
         if before.failovers and before.old is None:
-            lost = after._replace(old=self.left_behind(before.db))
-            self.found.append(Move(label, at, self.canonical(lost), fair, commits=True))
+            old = self.left_behind(before.db)
+            lost = kept._replace(old=old) if self._drops_dead else self.canonical(after._replace(old=old))
+            self.found.append(Move(label, at, lost, fair, commits=True))
 
     def left_behind(self, db: Db) -> Db:
         """Return what a standby keeps of a state: a new epoch begins without leases, and with new tokens."""
-        return db._replace(lease=0, token=0) if self._drops_dead else db._replace(lease=0)
+        old = db._replace(lease=0, token=0) if self._drops_dead else db._replace(lease=0)
+        return self._dbs.setdefault(old, old)
 
     def fresh_token(self, state: State) -> int:
         """Return a token that is the database's next one: by counting, or by chance never seen before."""
@@ -114,13 +118,20 @@ class Moves:
         seen = [worker.token for worker in state.workers]
         return 1 + max(state.db.token, state.old.token if state.old else 0, *seen)
 
+    def later(self, workers: Workers, exchange: Messages) -> tuple[Workers, Messages] | None:
+        """Return workers and exchange one tick later, or None while the engine has to decide first."""
+        key = (workers, exchange)
+        if key not in self._later:
+            self._later[key] = _later(workers, exchange)
+        return self._later[key]
+
     def canonical(self, state: State) -> State:
         """Return the one representative of all states that no rule and no claim can tell apart."""
         db, old, change, workers, exchange, failovers, wrong = state
         if change > NO_CHANGE and db.entry in SETTLED:
             change = NO_CHANGE
         live = db.entry in IN_FLIGHT and change > UNSEEN
-        key = (workers, exchange, db.token, live, db.entry == SUBMITTED, change == ASK_ALL)
+        key = (workers, exchange, db.token, live, change == ASK_ALL)
         sides = self._sides.get(key)
         if sides is None:
             self._sides[key] = sides = self._reduced(*key)
@@ -137,7 +148,7 @@ class Moves:
         return State(db, old and self._dbs.setdefault(old, old), change, *sides, failovers, wrong)
 
     def _reduced(
-        self, workers: Workers, exchange: Messages, token: int, live: bool, submitted: bool, asking: bool
+        self, workers: Workers, exchange: Messages, token: int, live: bool, asking: bool
     ) -> tuple[Workers, Messages]:
         messages = list(exchange)
         kept: list[Worker] = []
@@ -149,7 +160,7 @@ class Moves:
             elif live and worker.token == token:
                 kept.append(worker._replace(token=1))
             else:
-                kept.append(self._without_token(worker, submitted))
+                kept.append(self._without_token(worker))
                 if worker.step in UNDER_WAY:
                     messages.append(Message(UNDER_WAY[worker.step], worker.number, worker.left))
         if self.setting.sorts_workers:
@@ -158,18 +169,19 @@ class Moves:
         messages = [message for message in messages if message.kind != POST_ON_WIRE or message.left]
         return tuple(kept), tuple(sorted(messages))
 
-    def _without_token(self, worker: Worker, submitted: bool) -> Worker:
-        """Return what is left of a worker that may settle nothing: it may send in time, and bring evidence."""
+    def _without_token(self, worker: Worker) -> Worker:
+        """Return what is left of a worker that may settle nothing: in time, it may still send.
+
+        The evidence it could bring the user stream can bring as well.
+        """
         if worker.step == CLAIMED and (worker.left or not self.rules.signs_at_claim):
-            return worker._replace(token=0)
-        if worker.step == TOLD_ACCEPTED and not submitted:
             return worker._replace(token=0)
         return IDLE_WORKER
 
     def _named(
         self, token: int, old_token: int, sides: tuple[Workers, Messages]
     ) -> tuple[int, int, tuple[Workers, Messages]]:
-        """Number the tokens in order of appearance: of a random one only its being equal to another matters."""
+        """Return the tokens numbered in order of appearance: of a random one only what equals it matters."""
         key = (token, old_token, sides)
         known = self._names.get(key)
         if known is None:
@@ -179,3 +191,14 @@ class Moves:
             workers = tuple([worker._replace(token=names[worker.token]) for worker in sides[0]])
             self._names[key] = known = (names[token], names[old_token], (workers, sides[1]))
         return known
+
+
+def _later(workers: Workers, exchange: Messages) -> tuple[Workers, Messages] | None:
+    if any(message.kind == POST_IN_ENGINE and message.left == 1 for message in exchange):
+        return None
+    if any(worker.step == IN_ENGINE and worker.left == 1 for worker in workers):
+        return None
+    return (
+        tuple([worker._replace(left=worker.left - 1) if worker.left else worker for worker in workers]),
+        tuple([message._replace(left=message.left - 1) if message.left else message for message in exchange]),
+    )

@@ -45,8 +45,8 @@ def take_over(moves: Moves, state: State, at: int) -> None:
 def ask(moves: Moves, state: State, at: int) -> None:
     """Ask: presence is believed at once; absence when the moment has come and every question is answered.
 
-    The three deciding questions are one move, at the time of the first: an order that one of them sees makes them all
-    see it, and a later answer can only know more. Questions that fail change nothing, so they need no move.
+    The three deciding questions are one move, at the time of the first: later ones can only know more,
+    so what they may all miss, they may miss then. Questions that fail change nothing, so they need no move.
     """
     rules, db, worker = moves.rules, state.db, state.workers[at]
     orders = [order for order in orders_of(state) if order.number == worker.number]

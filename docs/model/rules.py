@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules of PROTOCOL that the model holds, by section. True is the protocol; a mutation turns one off."""
+    """The rules of PROTOCOL, by section. True is the protocol; a mutation turns one off."""
 
     claim_rechecks_row: bool = True
     """3: the claim's UPDATE finds only a row whose status is what was peeked."""
@@ -27,12 +27,14 @@ class Rules:
     """4: no layer below re-sends."""
     duplicate_is_unknown: bool = True
     """5: "duplicate client order id" is asked about."""
+    silence_is_unknown: bool = True
+    """5: not_sent needs the transport's word that zero bytes were written; no answer is no such word."""
     settle_checks_owner: bool = True
     """6: not_sent, absent and rejected need token, number, a non-final state and the epoch."""
     lease_expiry_is_unknown: bool = True
     """7: a worker whose lease ran out may have sent."""
     waits_before_absence: bool = True
-    """7: the deciding questions are sent after serverTime > D + engine_delay + query_lag."""
+    """7: the deciding questions are sent once serverTime > D + engine_delay + query_lag."""
     early_no_is_no_absence: bool = True
     """7: an early "does not exist" decides nothing."""
     failed_question_is_no_absence: bool = True
@@ -43,14 +45,16 @@ class Rules:
     """7: the moment includes the engine's delay."""
     waits_for_lag: bool = True
     """7: the moment includes the lag of the queries."""
+    cancel_waits_for_proof: bool = True
+    """9: a cancelled row ends only when its last attempt is proven not sent."""
     delete_repeated: bool = True
     """9: DELETE is repeated after D."""
     epoch_compared: bool = True
     """10: an epoch change is noticed before anything else is decided."""
     runbook: bool = True
-    """10: a snapshot is put back with all executors stopped for the quarantine, and the epoch bumped."""
+    """10: to put a snapshot back, all executors stop for the quarantine, and the epoch is bumped."""
     quarantine: bool = True
-    """10: nothing is claimed or ended until recvWindow + clock error + engine_delay + query_lag have passed."""
+    """10: for recvWindow + clock error + engine_delay + query_lag nothing is claimed or ended."""
     quarantine_counts_clock_error: bool = True
     """10: the quarantine includes the clock error."""
     asks_after_quarantine: bool = True

@@ -8,7 +8,7 @@ from docs.model.state import KNOWS_NOT_SENT, ON_WIRE, POST_ON_WIRE, SILENT, Mess
 def send(moves: Moves, state: State, at: int) -> None:
     """POST; or write zero bytes, because too little of the window is left or nobody can be reached.
 
-    Any time may pass between the look at the clock and the first byte, so a POST is possible however late it is.
+    Any time may pass between the look at the clock and the first byte, so a POST may be however late.
     """
     worker, setting = state.workers[at], moves.setting
     if moves.rules.signs_at_claim:

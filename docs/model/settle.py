@@ -9,6 +9,7 @@ from docs.model.state import (
     HELD,
     IDLE_WORKER,
     IN_FLIGHT,
+    KNOWS_NOT_SENT,
     NO_ATTEMPT,
     NO_CHANGE,
     OPEN,
@@ -26,7 +27,7 @@ from docs.model.state import (
 
 
 def accepted(db: Db) -> Db:
-    """Return the entry with evidence of an order: from anybody, without token, lease or epoch, never undone."""
+    """Return the entry with evidence of an order: anybody's, without token, lease or epoch, never undone."""
     row = CANCELED if db.row == CANCELED else OPEN
     return Db(row, SUBMITTED, 0, 0, 0, 0, db.token, 0, db.deleted)
 
@@ -94,8 +95,8 @@ def _settle_not_there(moves: Moves, state: State, at: int, label: str, counted: 
 def _is_owner(moves: Moves, state: State, at: int) -> bool:
     """Return whether not_sent, absent or rejected may be written by this worker, of this attempt, now.
 
-    The epoch compared is the recorded one with the server's own, in the statement. A worker that sends its own memory
-    of the epoch along would be refused more often, never less.
+    What is compared in the statement is the recorded epoch with the server's own. A worker that sent its own
+    memory of the epoch along would be refused more often, never less.
     """
     db, worker = state.db, state.workers[at]
     if db.entry == SUBMITTED:
@@ -122,6 +123,10 @@ def give_up(moves: Moves, state: State, at: int) -> None:
     exchange = state.exchange
     if worker.step in UNDER_WAY:
         exchange = (*exchange, Message(UNDER_WAY[worker.step], worker.number, worker.left))
+    if not moves.rules.silence_is_unknown:
+        unsent = put(state.workers, at, worker._replace(step=KNOWS_NOT_SENT, left=0))
+        moves.post("hears nothing, and takes it for not sent", at, state, unsent, exchange)
+        return
     after = state._replace(workers=put(state.workers, at, IDLE_WORKER), exchange=exchange)
     label = "hears nothing that counts: unknown"
     if db.entry == SENDING and db.wait != NO_ATTEMPT and _is_owner(moves, state, at):

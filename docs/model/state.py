@@ -1,7 +1,7 @@
 """What the model remembers at one moment: the database, the workers, the exchange.
 
-Everything is a tuple of small integers, because a run keeps hundreds of thousands of them. The constants are plain
-integers for the same reason (an IntEnum hashes its name in Python code, which costs a third of the run).
+Everything is a tuple of small integers, because a run keeps hundreds of thousands of them. The constants are
+plain integers for the same reason: an IntEnum hashes its name, in Python code.
 """
 
 from typing import Final, NamedTuple
@@ -83,7 +83,7 @@ UNDER_WAY: Final = {ON_WIRE: POST_ON_WIRE, IN_ENGINE: POST_IN_ENGINE}
 """What becomes of a POST whose worker is gone: it goes on without it."""
 
 # State.change: where the database is between two epochs (PROTOCOL 10).
-# Above ASK_ALL: a quarantine of change - ASK_ALL ticks. Below UNSEEN: executors stopped for UNSEEN - change ticks.
+# Above ASK_ALL: quarantine, change - ASK_ALL ticks. Below UNSEEN: executors stopped, UNSEEN - change ticks.
 UNSEEN: Final = -1
 NO_CHANGE: Final = 0
 ASK_ALL: Final = 1
@@ -136,7 +136,7 @@ class Worker(NamedTuple):
     number: int
     """Of the attempt it works on; while PEEKED, the version of the row it saw."""
     left: int
-    """Ticks its POST may still stay where it is: before the exchange's check of the deadline, or in the engine."""
+    """Ticks its POST may still stay where it is: before the check of the deadline, or in the engine."""
     token: int
     wrong: int
     """What sending this attempt would do against the row."""

@@ -1,9 +1,10 @@
 """What happens around the bridge: the exchange, the bot, the faults, and time."""
 
 from docs.model.epoch import quarantine
-from docs.model.moves import NOBODY, TICK, Messages, Move, Moves, Workers
+from docs.model.moves import NOBODY, Messages, Move, Moves, Workers
 from docs.model.settle import accepted
 from docs.model.state import (
+    ASK_ALL,
     CANCELED,
     FORGOTTEN,
     IDLE_WORKER,
@@ -41,22 +42,20 @@ def arrive(moves: Moves, state: State, at: int) -> None:
     worker = state.workers[at]
     if worker.left:
         inside = worker._replace(step=IN_ENGINE, left=moves.setting.engine_delay + 1)
-        moves.step("its POST arrives in time", at, state, put(state.workers, at, inside))
+        moves.step("'s POST arrives in time", at, state, put(state.workers, at, inside))
     else:
-        _answer(
-            moves, state, at, "its POST arrives after the deadline: -1021", KNOWS_NOT_SENT, state.exchange
-        )
+        _answer(moves, state, at, "'s POST arrives after the deadline: -1021", KNOWS_NOT_SENT, state.exchange)
 
 
 def decide(moves: Moves, state: State, at: int) -> None:
     """Let the engine accept or reject a POST whose worker still waits for the answer."""
     worker = state.workers[at]
-    _answer(moves, state, at, "the engine rejects its order", TOLD_REJECTED, state.exchange)
+    _answer(moves, state, at, "'s order is rejected by the engine", TOLD_REJECTED, state.exchange)
     exchange = (*state.exchange, _order(moves, worker.number))
-    _answer(moves, state, at, "the engine accepts its order", TOLD_ACCEPTED, exchange)
+    _answer(moves, state, at, "'s order is accepted by the engine", TOLD_ACCEPTED, exchange)
     if moves.setting.proxy_repeats:
         told = put(state.workers, at, worker._replace(step=TOLD_DUPLICATE, left=0))
-        label = "the engine accepts its order; a proxy loses the answer and POSTs again: duplicate"
+        label = "'s order is accepted; a proxy loses the answer and POSTs again: duplicate"
         moves.post(label, at, state, told, exchange, fair=False)
 
 
@@ -117,7 +116,7 @@ def bot(moves: Moves, state: State) -> None:
 
 
 def kill(moves: Moves, state: State, at: int) -> None:
-    """Kill a process and start it again: it remembers nothing, its POST goes on. (A freeze needs no move.)"""
+    """Kill a process and start it again: it remembers nothing, its POST goes on. A freeze needs no move."""
     workers, exchange = _without(state.workers, state.exchange, [at])
     moves.post("is killed", at, state, workers, exchange, fair=False)
 
@@ -132,7 +131,7 @@ def _without(workers: Workers, exchange: Messages, killed: list[int]) -> tuple[W
 
 
 def fail_over(moves: Moves, state: State) -> None:
-    """Lose the primary, and with it every commit its standby never got, the bot's too; the old one is fenced."""
+    """Lose the primary, with every commit its standby never got, the bot's too; the old one is fenced."""
     if not state.failovers:
         return
     rules = moves.rules
@@ -159,29 +158,22 @@ def _restore(moves: Moves, after: State) -> None:
 
 
 def tick(moves: Moves, state: State) -> None:
-    """Let one tick pass for every clock at once; the engine's delay is bounded, so it may have to decide first."""
-    if any(message.kind == POST_IN_ENGINE and message.left == 1 for message in state.exchange):
+    """Let one tick pass for all clocks at once; the engine, its delay bounded, may have to decide first."""
+    db, old, change, workers, exchange, failovers, wrong = state
+    sides = moves.later(workers, exchange)
+    if sides is None:
         return
-    if any(worker.step == IN_ENGINE and worker.left == 1 for worker in state.workers):
-        return
-    change = state.change
-    if change > 1:
+    if change > ASK_ALL:
         change -= 1
     elif change < UNSEEN:
         change += 1
-    after = state._replace(
-        db=_later(state.db),
-        old=state.old and _later(state.old),
-        change=change,
-        workers=tuple([w._replace(left=w.left - 1) if w.left else w for w in state.workers]),
-        exchange=tuple([m._replace(left=m.left - 1) if m.left else m for m in state.exchange]),
-    )
-    after = moves.canonical(after)
+    after = moves.canonical(State(_later(db), old and _later(old), change, *sides, failovers, wrong))
     if after != state:
-        moves.found.append(Move(TICK, NOBODY, after, fair=True))
+        moves.found.append(Move("a tick passes", NOBODY, after, fair=True))
 
 
 def _later(db: Db) -> Db:
     if db.wait <= 0 and not db.lease:
         return db
-    return db._replace(wait=db.wait - (db.wait > 0), lease=db.lease - (db.lease > 0))
+    row, entry, number, absent, wait, lease, *rest = db
+    return Db(row, entry, number, absent, wait - (wait > 0), lease - (lease > 0), *rest)
