@@ -239,6 +239,12 @@ class GuardSettings(Settings):
         "`confirmed` says that the bot's own executor is off; live trading needs it, or orders double.",
         "",
     )
+    standbys_fenced: Annotated[Literal["", "declared"], Lower] = variable(
+        "BRIDGE_STANDBYS_FENCED",
+        "`declared` says that before a standby is promoted the old primary is always fenced; live trading with "
+        "an asynchronous standby needs it.",
+        "",
+    )
     only_accounts: Annotated[frozenset[UUID], Items] = variable(
         "BRIDGE_ONLY_ACCOUNTS", "Ids of the accounts served, comma-separated; empty = all.", frozenset()
     )

@@ -15,6 +15,7 @@ from shared.crypto import forbid_core_dumps
 from shared.database.connect import open_pool
 from shared.environment import ConfigurationError
 from shared.settings import Configuration, load_configuration
+from shared.start_up import refuse_unsafe
 from shared.telemetry import logs
 from shared.telemetry.metrics import EXECUTOR, Metrics
 from shared.telemetry.redaction import Redactor
@@ -32,7 +33,11 @@ def main() -> int:
         print(error, file=sys.stderr)  # noqa: T201 - before there is a log
         return 2
     forbid_core_dumps()
-    uvloop.run(_run(configuration))
+    try:
+        uvloop.run(_run(configuration))
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - for whoever started us
+        return 2
     return 0
 
 
@@ -49,6 +54,7 @@ async def _run(configuration: Configuration) -> None:
         application_name=EXECUTOR,
         prepared_statements=database.prepared_statements,
     )
+    await refuse_unsafe(configuration, pool, metrics)
     executor = Executor(configuration, pool, metrics, redactor)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -261,6 +261,5 @@ class Claimer:
                     outcome=AttemptOutcome.NOT_SENT,
                     reason_code="commit_unconfirmed",
                     reason=f"The synchronous standby did not confirm the claim ({why}); nothing was sent.",
-                    retry_after=self._protocol.sweep_interval,
                 )
             )

@@ -68,7 +68,7 @@ class Executor:
         self._configuration = configuration
         self._pool = pool
         self._metrics = metrics
-        name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
+        self._name = name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
         keys = Keys(configuration.encryption.keyring(), redactor)
         self._draining = asyncio.Event()
         self._slots = Slots(protocol.send_slots)
@@ -127,6 +127,7 @@ class Executor:
             for task in tasks:
                 task.cancel()
         await self._venues.aclose()
+        await self._release_leases()
 
     def drain(self) -> None:
         """Claim nothing more; `run` returns when what is in flight is settled."""
@@ -172,6 +173,13 @@ class Executor:
                     await leases.renew(connection, tokens, lease=lease)
             except DATABASE_AWAY as error:
                 log.warning("leases.database_away", error=str(error))
+
+    async def _release_leases(self) -> None:
+        try:
+            async with self._pool.acquire() as connection:
+                await leases.release(connection, self._name)
+        except DATABASE_AWAY as error:
+            log.warning("leases.database_away", error=str(error))
 
     def _settled(self, findings: Sequence[Finding], settled: Settled) -> None:
         """Free the slots, count, and look at the keys again."""

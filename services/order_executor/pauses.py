@@ -7,6 +7,7 @@ Three transport failures in a row pause an address for this process; what the ex
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ import structlog
 from shared.binance.rest import Answer
 from shared.database import pauses as database
 from shared.database.connect import DATABASE_AWAY
+from shared.domain.backoff import Address
 from shared.domain.verdicts import Code, reject, wait
 
 if TYPE_CHECKING:
@@ -30,9 +32,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-FAILURES_TO_PAUSE = 3
-FIRST_PROBE_S = 0.25
-LONGEST_PROBE_S = 5.0
+STORE_AGAIN_AFTER_S = 0.25
 DEFAULT_PAUSE = timedelta(seconds=10)
 
 
@@ -59,15 +59,14 @@ class Pauses:
         self._pool = pool
         self._metrics = metrics
         self._on_open = on_open
-        self._failures: dict[str, int] = {}
-        self._closed: dict[str, Venue] = {}
+        self._addresses: dict[str, Address] = {}
         self._to_probe: asyncio.Queue[Venue] = asyncio.Queue()
         self._to_store: asyncio.Queue[_Begin] = asyncio.Queue()
         self._shared: dict[tuple[str, str], database.PauseRow] = {}
 
     def verdict(self, venue: Venue, entry: ReadyEntry) -> Waiting | Rejected | None:
         """Say whether a row has to wait, or, with a refused key, is rejected; None when nothing is paused."""
-        if venue.base_url in self._closed:
+        if not self._address(venue).is_open(time.monotonic()):
             return wait(Code.PAUSED, address=venue.base_url)
         if pause := self._shared.get(("address", venue.base_url)):
             return wait(Code.BANNED, until=pause.until.isoformat() if pause.until else "further notice")
@@ -79,19 +78,21 @@ class Pauses:
             return reject(Code.KEY_REFUSED, reason=key.reason)
         return None
 
+    def _address(self, venue: Venue) -> Address:
+        return self._addresses.get(venue.base_url, Address())
+
     def endpoint_answered(self, venue: Venue) -> None:
         """Count a success: failures in a row start at zero again."""
-        self._failures.pop(venue.base_url, None)
+        self._addresses[venue.base_url] = self._address(venue).after_answer()
 
     def endpoint_failed(self, venue: Venue) -> None:
         """Count a transport failure; the third in a row pauses the address until a probe is answered."""
-        failures = self._failures.get(venue.base_url, 0) + 1
-        self._failures[venue.base_url] = failures
-        if failures >= FAILURES_TO_PAUSE and venue.base_url not in self._closed:
-            self._closed[venue.base_url] = venue
+        before = self._address(venue)
+        after = self._addresses[venue.base_url] = before.after_failure(time.monotonic())
+        if before.probe_at is None and after.probe_at is not None:
             self._to_probe.put_nowait(venue)
             self._metrics.pauses("address", "transport").inc()
-            log.warning("address.paused", base_url=venue.base_url, failures=failures)
+            log.warning("address.paused", base_url=venue.base_url, failures=after.failures)
 
     def pause_address(self, venue: Venue, seconds: float | None, reason: str) -> None:
         """Pause an address for everybody: the exchange said so."""
@@ -143,19 +144,17 @@ class Pauses:
                     break
                 except DATABASE_AWAY as error:
                     log.warning("pause.database_away", error=str(error))
-                    await asyncio.sleep(FIRST_PROBE_S)
+                    await asyncio.sleep(STORE_AGAIN_AFTER_S)
 
     async def _probe(self, venue: Venue) -> None:
         """Ask `ping`, then the time, ever more rarely, until both are answered."""
-        interval = FIRST_PROBE_S
-        while True:
-            await asyncio.sleep(interval)
+        while (probe_at := self._address(venue).probe_at) is not None:
+            await asyncio.sleep(max(0.0, probe_at - time.monotonic()))
             if isinstance(await venue.rest.ping(), Answer) and isinstance(
                 await venue.rest.server_time(), Answer
             ):
                 break
-            interval = min(interval * 2, LONGEST_PROBE_S)
-        self._failures.pop(venue.base_url, None)
-        del self._closed[venue.base_url]
+            self._addresses[venue.base_url] = self._address(venue).after_failure(time.monotonic())
+        self.endpoint_answered(venue)
         log.info("address.open", base_url=venue.base_url)
         self._on_open()

@@ -42,7 +42,9 @@ class EpochWatch:
     async def look(self) -> Epoch:
         """Compare with the live server; record and say loudly when the history changed."""
         async with self._pool.acquire() as connection:
-            epoch = await epochs.current(connection, quarantine=self._quarantine)
+            epoch = await epochs.current(
+                connection, quarantine=self._quarantine, seen=self.epoch.written if self.epoch else 0
+            )
         if epoch.changed:
             self._metrics.epoch_changes.inc()
             log.error(

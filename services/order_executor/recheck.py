@@ -198,7 +198,6 @@ class Recheck:
                         outcome=AttemptOutcome.ABSENT,
                         reason_code="absent_after_change",
                         reason="After a change of the database, none of the row's ids is at Binance.",
-                        retry_after=timedelta(0),
                     )
                 )
 

@@ -8,6 +8,7 @@ counts for nothing.
 from __future__ import annotations
 
 import asyncio
+import random
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -59,7 +60,6 @@ log = structlog.get_logger(__name__)
 MOST_QUESTIONS_AT_ONCE = 8
 NOBODY_ELSE_FOR = timedelta(seconds=30)
 LONGEST_WAIT = timedelta(seconds=60)
-RETRY_AFTER_ABSENCE = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +239,7 @@ class Resolver:
                 outcome=AttemptOutcome.ABSENT,
                 reason_code="absent",
                 reason="Binance was asked in every way, late enough, and the order is not there.",
-                retry_after=RETRY_AFTER_ABSENCE * 2**attempt.counted,
+                draw=random.random(),  # noqa: S311 - jitter, not a secret
             )
         )
 

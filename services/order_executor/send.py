@@ -5,8 +5,9 @@ Nothing here, and nothing below, sends again. Whatever happens, exactly one find
 
 from __future__ import annotations
 
+import random
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import structlog
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from shared.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
-
-FIRST_RETRY = timedelta(milliseconds=250)
 
 
 class Sender:
@@ -172,5 +171,5 @@ class Sender:
             outcome=outcome,
             reason_code=code,
             reason=reason,
-            retry_after=FIRST_RETRY if outcome is AttemptOutcome.NOT_SENT else None,
+            draw=random.random(),  # noqa: S311 - jitter, not a secret
         )

@@ -24,24 +24,29 @@ if TYPE_CHECKING:
 class Epoch:
     """One history of the database, as recorded in `bridge.epoch`.
 
-    `changed` says that this very call found the history changed: tokens were replaced, what was in flight
-    became unknown, and a quarantine began.
+    `written` is the position of the write-ahead log in bytes. `changed` says that this very call found the
+    history changed: tokens were replaced, what was in flight became unknown, and a quarantine began.
     """
 
     id: int
     timeline: str
     postmaster_start: datetime
     quarantine_until: datetime
+    written: int
     changed: bool
 
 
-async def current(connection: Connection, *, quarantine: timedelta, why: str | None = None) -> Epoch:
+async def current(
+    connection: Connection, *, quarantine: timedelta, seen: int = 0, why: str | None = None
+) -> Epoch:
     """Compare the live server with the newest recorded epoch, and record a change in one transaction.
 
     Args:
         connection: to a read-write primary.
         quarantine: recvWindow + clock error + engine_delay + query_lag: how long rows older than a change
             stay untouched.
+        seen: the highest `written` this process was told before; a lower one now means that a snapshot was
+            put back.
         why: given by an operator (`bridge epoch bump`) who put a snapshot back: begin a new epoch although
             nothing differs.
 
@@ -57,7 +62,7 @@ async def current(connection: Connection, *, quarantine: timedelta, why: str | N
         last = await connection.fetchrow("SELECT * FROM bridge.epoch ORDER BY id DESC LIMIT 1")
         if last is None:
             return await _begin(connection, live, quarantine=None, why="first start")
-        reason = why or _difference(last, live)
+        reason = why or _difference(last, live) or await _went_back(connection, live, seen)
         if reason is None:
             if last["postmaster_start"] != live["postmaster_start"]:
                 await connection.execute(
@@ -70,6 +75,7 @@ async def current(connection: Connection, *, quarantine: timedelta, why: str | N
                 last["timeline"],
                 live["postmaster_start"],
                 last["quarantine_until"],
+                int(live["written"]),
                 changed=False,
             )
         return await _begin(connection, live, quarantine=quarantine, why=reason)
@@ -80,6 +86,17 @@ def _difference(last: asyncpg.Record, live: asyncpg.Record) -> str | None:
         if last[column] != live[column]:
             return f"{column.replace('_', ' ')} changed from {last[column]} to {live[column]}"
     return None
+
+
+async def _went_back(connection: Connection, live: asyncpg.Record, seen: int) -> str | None:
+    """Confirm by a second read that the log is shorter than it was: a snapshot was put back."""
+    if int(live["written"]) >= seen:
+        return None
+    again = await connection.fetchrow(statement("epoch_live"))
+    assert again is not None
+    if int(again["written"]) >= seen:
+        return None
+    return f"the write-ahead log went back from {seen} to {again['written']} bytes"
 
 
 async def _begin(
@@ -103,5 +120,6 @@ async def _begin(
         row["timeline"],
         row["postmaster_start"],
         row["quarantine_until"],
+        int(live["written"]),
         changed=quarantine is not None,
     )

@@ -26,3 +26,8 @@ async def renew(connection: Connection, tokens: Collection[UUID], *, lease: time
 async def expire(connection: Connection, accounts: list[UUID] | None = None) -> list[UUID]:
     """Turn entries whose lease ran out into `unknown` (PROTOCOL 7); returns their rows."""
     return [row["order_id"] for row in await connection.fetch(statement("expire_leases"), accounts)]
+
+
+async def release(connection: Connection, owner: str) -> None:
+    """Leave everything this process was resolving to others at once."""
+    await connection.execute(statement("release_leases"), owner)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shared.database.statements import statement
 
@@ -74,22 +74,6 @@ class OpenAttempt:
     pair: tuple[str, str]
     executed: Decimal
     filled: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class ExternalOrder:
-    """An order at the exchange that we did not place; `flag` says whose it seems to be."""
-
-    account_id: UUID
-    market: str
-    symbol: str
-    exchange_order_id: str
-    client_order_id: str
-    side: str
-    type: str
-    status: str
-    executed: Decimal
-    flag: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,17 +213,6 @@ def _attempt(row: asyncpg.Record) -> OpenAttempt:
         executed=row["executed"],
         filled=row["filled"],
     )
-
-
-async def store_external(connection: Connection, orders: Sequence[ExternalOrder]) -> list[ExternalOrder]:
-    """Record orders we did not place; returns those that are new to us."""
-    newest = {(o.account_id, o.market, o.symbol, o.exchange_order_id): o for o in orders}
-    columns: list[list[Any]] = [
-        [getattr(order, name) for order in newest.values()] for name in ExternalOrder.__slots__
-    ]
-    rows = await connection.fetch(statement("store_external"), *columns)
-    new = {(row["account_id"], row["symbol"], row["exchange_order_id"]) for row in rows if row["is_new"]}
-    return [o for o in newest.values() if (o.account_id, o.symbol, o.exchange_order_id) in new]
 
 
 async def open_symbols(connection: Connection, accounts: Collection[UUID], market: str) -> set[str]:

@@ -9,10 +9,11 @@ from any source, at any time, and never undone; the other outcomes count only fr
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from shared.domain.backoff import MAX_COUNTED
+from shared.domain.backoff import GiveUp, TryAgain, next_step
 from shared.domain.order import OrderStatus
 from shared.domain.states import (
     AttemptOutcome,
@@ -26,7 +27,7 @@ from shared.domain.states import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
     from uuid import UUID
 
     from shared.domain.fill import Fill
@@ -85,7 +86,7 @@ class Outcome:
         outcome: never `accepted`; that takes a report.
         reason_code: short, for metrics and scripts.
         reason: a sentence for a person.
-        retry_after: when it may be tried again, for `not_sent` and `absent`.
+        draw: random, at least 0 and below 1; spreads the next attempt in time.
         final: the row ends here although the attempt was not sent (an operator's word).
 
     """
@@ -96,7 +97,7 @@ class Outcome:
     outcome: AttemptOutcome
     reason_code: str
     reason: str
-    retry_after: timedelta | None = None
+    draw: float = 0.5
     final: bool = False
 
 
@@ -268,9 +269,9 @@ def with_outcome(line: Line, outcome: Outcome) -> Line | None:
             return replace(settled, entry_state=EntryState.UNKNOWN, events=(*line.events, "unknown"))
         case AttemptOutcome.REJECTED:
             return _refused(settled)
-        case AttemptOutcome.ABSENT:
-            settled = replace(settled, counted=line.counted + 1)
-    if outcome.final or settled.counted >= MAX_COUNTED:
+    step = next_step(outcome.outcome, line.number, line.counted, outcome.draw)
+    settled = replace(settled, counted=step.counted)
+    if outcome.final or isinstance(step, GiveUp):
         return _refused(settled)
     if line.order_status is OrderStatus.CANCELED:
         # The last attempt is proven not sent, so the bot's cancel stands (PROTOCOL 9).
@@ -284,7 +285,8 @@ def with_outcome(line: Line, outcome: Outcome) -> Line | None:
     return replace(
         settled,
         entry_state=EntryState.BACKOFF,
-        retry_after=outcome.retry_after,
+        # After the last number the next look holds the row (PROTOCOL 3).
+        retry_after=timedelta(seconds=step.delay_s) if isinstance(step, TryAgain) else None,
         events=(*line.events, str(outcome.outcome)),
     )
 
