@@ -1,0 +1,257 @@
+"""PROTOCOL 6: apply. Events and answers become orders, fills and positions, many in one transaction.
+
+While one batch commits, the next gathers. Nothing is lost while the database is away: it waits here, and what
+a crash takes with it is read again by reconciling. Whatever the order in which things are told, the rows end
+the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import structlog
+
+from shared.database.claim import EpochChangedError
+from shared.database.connect import DATABASE_AWAY, NotDurableError
+from shared.database.settle import settle
+from shared.domain.fees import commission_in_quote
+from shared.domain.fill import FillOrigin, UnreadablePayloadError
+from shared.domain.reports import report_of_event
+from shared.domain.settlement import OrderReport
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from services.fill_listener.venues import Environment
+    from shared.database.connect import Connection, Pool
+    from shared.database.settle import Settled
+    from shared.domain.fill import Fill
+    from shared.telemetry.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+BATCH = 256
+RETRY_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One event of the user stream, as it came."""
+
+    account_id: UUID
+    event: dict[str, Any]
+
+
+Item = Arrival | OrderReport | Callable[["Connection"], Awaitable[None]]
+"""An event, something asked for by REST, or what is to be written once all before it is applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Who is told what, so that the lane need not know them.
+
+    Attributes:
+        settled: what was written.
+        unreadable: an event could not be read; its account must be reconciled.
+        foreign: events of orders that are not ours.
+        orphans: reports in our id form that settling knows nothing of (PROTOCOL 10).
+        epoch_changed: the database is another history than before.
+
+    """
+
+    settled: Callable[[Environment, Settled], None]
+    unreadable: Callable[[UUID], None]
+    foreign: Callable[[Connection, Environment, Sequence[Arrival]], Awaitable[None]]
+    orphans: Callable[[Connection, Environment, Sequence[OrderReport]], Awaitable[list[OrderReport]]]
+    epoch_changed: Callable[[], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class _Batch:
+    reports: list[OrderReport] = field(default_factory=list)
+    foreign: list[Arrival] = field(default_factory=list)
+    after: list[Callable[[Connection], Awaitable[None]]] = field(default_factory=list)
+
+
+class Lane:
+    """Applies what comes of one environment, in the order of its coming, batch by batch.
+
+    Args:
+        environment: whose events these are.
+        pool: work connections.
+        listeners: who is told.
+        metrics: of this process.
+
+    """
+
+    def __init__(self, environment: Environment, pool: Pool, listeners: Listeners, metrics: Metrics) -> None:
+        self.environment = environment
+        self._pool = pool
+        self._listeners = listeners
+        self._metrics = metrics
+        self._queue: asyncio.Queue[Item] = asyncio.Queue()
+
+    def put(self, item: Item) -> None:
+        """Hand over something; it is applied as soon as the database takes it."""
+        self._queue.put_nowait(item)
+
+    async def drained(self) -> None:
+        """Wait until everything handed over is applied."""
+        await self._queue.join()
+
+    async def run(self) -> None:
+        """Apply until cancelled."""
+        while True:
+            items = [await self._queue.get()]
+            while len(items) < BATCH and not self._queue.empty():
+                items.append(self._queue.get_nowait())
+            await self._apply(await self._sorted(items))
+            for _ in items:
+                self._queue.task_done()
+
+    async def _sorted(self, items: Sequence[Item]) -> _Batch:
+        batch = _Batch()
+        for item in items:
+            if isinstance(item, OrderReport):
+                batch.reports.append(item)
+            elif isinstance(item, Arrival):
+                self._read(item, batch)
+            else:
+                batch.after.append(item)
+        batch.reports = [await self._valued(report) for report in batch.reports]
+        return batch
+
+    def _read(self, arrival: Arrival, batch: _Batch) -> None:
+        event, market = arrival.event, self.environment.market
+        self._metrics.stream_events(market, str(event.get("x") or event.get("e"))).inc()
+        if event.get("e") != "executionReport":
+            return
+        venue = self.environment.venue
+        pair = self.environment.pair(str(event.get("s")))
+        origin = FillOrigin(
+            account_id=arrival.account_id,
+            market=market,
+            environment_epoch=venue.environment_epoch,
+            pair=pair or ("", ""),
+        )
+        try:
+            report = report_of_event(event, origin)
+            self._require_known_symbol(report, pair)
+        except UnreadablePayloadError as error:
+            self._metrics.alarms("event_unreadable").inc()
+            log.warning(
+                "event.unreadable",
+                account_id=str(arrival.account_id),
+                error=str(error),
+                advice="the account's orders are being asked for instead",
+            )
+            self._listeners.unreadable(arrival.account_id)
+            return
+        if report is None:
+            batch.foreign.append(arrival)
+        else:
+            batch.reports.append(report)
+
+    def _require_known_symbol(self, report: OrderReport | None, pair: tuple[str, str] | None) -> None:
+        if report is not None and report.fills and pair is None:
+            self.environment.venue.reread_instruments()
+            raise UnreadablePayloadError("the symbol is new to us, so its fee cannot be valued yet")
+
+    async def _valued(self, report: OrderReport) -> OrderReport:
+        """Value fees charged in a third asset now: the price is fixed when a fill is first stored."""
+        if all(fill.commission_in_quote is not None for fill in report.fills):
+            return report
+        return replace(report, fills=tuple([await self._with_value(fill) for fill in report.fills]))
+
+    async def _with_value(self, fill: Fill) -> Fill:
+        pair = self.environment.pair(fill.symbol)
+        if fill.commission_in_quote is not None or pair is None:
+            return fill
+        prices = await self.environment.prices_for(fill.commission_asset, pair[1])
+        value = commission_in_quote(fill.commission, fill.commission_asset, pair, fill.price, prices)
+        return replace(fill, commission_in_quote=value)
+
+    async def _apply(self, batch: _Batch) -> None:
+        if batch.reports:
+            await self._settle(batch.reports)
+        if batch.foreign:
+            await self._write(lambda c: self._listeners.foreign(c, self.environment, batch.foreign))
+        for write in batch.after:
+            await self._write(write)
+
+    async def _write(self, write: Callable[[Connection], Awaitable[None]]) -> None:
+        """Write something that is no finding; again and again while the database is away."""
+        while True:
+            try:
+                async with self._pool.acquire() as connection:
+                    await write(connection)
+            except DATABASE_AWAY as error:
+                log.warning("apply.database_away", error=str(error))
+                await asyncio.sleep(RETRY_S)
+            else:
+                return
+
+    async def _settle(self, reports: list[OrderReport]) -> None:
+        while True:
+            try:
+                started = time.monotonic()
+                async with self._pool.acquire() as connection:
+                    settled = await settle(connection, reports)
+            except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.DataError) as error:
+                # Somebody (the bot) holds a row, or one report cannot be written: the others must not suffer.
+                if len(reports) > 1:
+                    for report in reports:
+                        await self._settle([report])
+                    return
+                if self._gave_up(reports[0], error):
+                    return
+            except EpochChangedError:
+                await self._listeners.epoch_changed()
+            except (*DATABASE_AWAY, NotDurableError) as error:
+                log.warning("apply.database_away", orders=len(reports), error=str(error))
+                await asyncio.sleep(RETRY_S)
+            else:
+                self._metrics.settle.observe(time.monotonic() - started)
+                await self._settled(settled)
+                return
+
+    def _gave_up(self, report: OrderReport, error: asyncpg.PostgresError) -> bool:
+        if not isinstance(error, asyncpg.DataError):
+            log.warning("apply.row_locked", order_id=str(report.order_id))
+            return False
+        self._metrics.alarms("report_unwritable").inc()
+        log.error(
+            "apply.unwritable",
+            order_id=str(report.order_id),
+            error=str(error),
+            advice="the order stays as it was; see the runbook",
+        )
+        return True
+
+    async def _settled(self, settled: Settled) -> None:
+        clock = self.environment.venue.rest.clock
+        if clock.known:
+            now_ms = clock.exchange_now_ms()
+            for line in settled.lines:
+                if line.reported_at is not None and settled.positions:
+                    lag_s = now_ms / 1000 - line.reported_at.timestamp()
+                    self._metrics.event_to_position(line.market).observe(max(0.0, lag_s))
+        self._listeners.settled(self.environment, settled)
+        if settled.orphans:
+            await self._adopt(settled.orphans)
+
+    async def _adopt(self, orphans: Sequence[OrderReport]) -> None:
+        found: list[OrderReport] = []
+
+        async def look(connection: Connection) -> None:
+            found.extend(await self._listeners.orphans(connection, self.environment, orphans))
+
+        await self._write(look)
+        if found:
+            await self._settle(found)

@@ -1,0 +1,249 @@
+"""The fill listener: its parts, and how they are put together.
+
+Per environment: a lane that applies, a marker, and as many carriers as its accounts need. Beside them: the
+leases, the reconciler, the backfill. Whatever fails in one of them reaches the task group and ends the
+process; whatever the outside world does, does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+import structlog
+
+from services.fill_listener.accounts import Account, Accounts
+from services.fill_listener.apply import Lane, Listeners
+from services.fill_listener.backfill import Backfill, Question
+from services.fill_listener.foreign import Foreign
+from services.fill_listener.mark import Marker
+from services.fill_listener.pace import Pace
+from services.fill_listener.reconcile import Reconciler
+from services.fill_listener.share_out import ShareOut
+from services.fill_listener.subscribe import Carrier
+from services.fill_listener.venues import Environment, Environments
+from shared.binance.user_stream import MAX_SUBSCRIPTIONS
+from shared.database import epoch as epochs
+from shared.database.connect import DATABASE_AWAY
+from shared.keys import Keys
+from shared.telemetry.server import State
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from shared.database.connect import Pool
+    from shared.database.settle import Settled
+    from shared.domain.settlement import OrderReport
+    from shared.settings import Configuration
+    from shared.telemetry.metrics import Metrics
+    from shared.telemetry.redaction import Redactor
+
+log = structlog.get_logger(__name__)
+
+WEIGHT_PER_S = 40.0  # 2,400 of the 6,000 a minute that one address has
+WEIGHT_BURST = 600.0
+DRAIN_WITHIN_S = 10.0
+EPOCH_RETRY_S = 0.25
+
+
+@dataclass(slots=True)
+class _Followed:
+    """One environment with what works for it."""
+
+    lane: Lane
+    carriers: list[Carrier] = field(default_factory=list)
+
+
+class FillListener:
+    """Everything one listener process runs.
+
+    Args:
+        configuration: all settings.
+        pool: work connections.
+        metrics: of this process.
+        redactor: told every secret.
+
+    """
+
+    def __init__(
+        self, configuration: Configuration, pool: Pool, metrics: Metrics, redactor: Redactor
+    ) -> None:
+        self._configuration = configuration
+        self._pool = pool
+        self._metrics = metrics
+        self.name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
+        self._stop = asyncio.Event()
+        self._log_seen = 0
+        self._intake: list[asyncio.Task[None]] = []
+        self._applying: list[asyncio.Task[None]] = []
+        self._tasks: asyncio.TaskGroup | None = None
+        self._accounts = Accounts()
+        self._environments = Environments(configuration, pool)
+        self._followed: dict[Environment, _Followed] = {}
+        self._carriers: dict[UUID, Carrier] = {}
+        self._pace = Pace(WEIGHT_PER_S, WEIGHT_BURST)
+        question = Question(self._pace)
+        self._backfill = Backfill(self._accounts, question, self._apply, metrics)
+        self._reconciler = Reconciler(pool, self._accounts, question, self._apply, metrics)
+        foreign = Foreign(metrics)
+        self._listeners = Listeners(
+            settled=self._settled,
+            unreadable=self._reconciler.want,
+            foreign=foreign.record,
+            orphans=foreign.orphans,
+            epoch_changed=self._look_at_epoch,
+        )
+        self._share_out = ShareOut(
+            configuration,
+            pool,
+            self.name,
+            environments=self._environments,
+            keys=Keys(configuration.encryption.keyring(), redactor),
+            accounts=self._accounts,
+            on_gained=self._gained,
+            on_lost=self._lost,
+            metrics=metrics,
+        )
+
+    async def run(self) -> None:
+        """Listen until `drain` is called; then apply what has come, give the accounts up, and return."""
+        await self._look_at_epoch()
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            for title, work in {
+                "venues": self._environments.run(),
+                "share out": self._share_out.run(),
+                "reconcile": self._reconciler.run(),
+                "backfill": self._backfill.run(),
+            }.items():
+                self._intake.append(tasks.create_task(work, name=title))
+            await self._stop.wait()
+            await self._end()
+        await self._environments.aclose()
+
+    def drain(self) -> None:
+        """Take nothing new; `run` returns when what has come is applied."""
+        log.info("draining", accounts=len(self._accounts))
+        self._metrics.draining.set(1)
+        self._stop.set()
+
+    def ready(self) -> State:
+        """Say whether every account held here is heard."""
+        if not self._share_out.beaten:
+            return State(ready=False, sentence="the accounts have not been read yet")
+        unheard = [
+            one for followed in self._followed.values() for c in followed.carriers for one in c.unheard()
+        ]
+        if unheard:
+            return State(
+                ready=False, sentence=f"{len(unheard)} of {len(self._accounts)} accounts are not heard yet"
+            )
+        return State(ready=True, sentence=f"{len(self._accounts)} accounts are followed here")
+
+    async def _end(self) -> None:
+        """Stop what brings something in, apply what has come, give the accounts up."""
+        for task in self._intake:
+            task.cancel()
+        await asyncio.wait(self._intake)
+        try:
+            async with asyncio.timeout(DRAIN_WITHIN_S):
+                for followed in self._followed.values():
+                    await followed.lane.drained()
+                await self._share_out.give_up()
+        except (TimeoutError, *DATABASE_AWAY) as error:
+            # What was not applied is read again by whoever follows the accounts next.
+            log.warning("drain.incomplete", error=str(error))
+        for task in self._applying:
+            task.cancel()
+
+    def _gained(self, account: Account) -> None:
+        """Have a connection carry an account; an existing one if it has room."""
+        carrier = self._carriers.get(account.id)
+        if carrier is None or carrier.environment is not account.environment:
+            carrier = self._carrier_with_room(account.environment)
+            self._carriers[account.id] = carrier
+        carrier.add(account)
+
+    def _lost(self, account: Account) -> None:
+        carrier = self._carriers.pop(account.id, None)
+        if carrier is not None:
+            carrier.remove(account.id)
+        log.info("account.given_up", account_id=str(account.id))
+
+    def _carrier_with_room(self, environment: Environment) -> Carrier:
+        followed = self._followed.get(environment) or self._follow(environment)
+        for carrier in followed.carriers:
+            if len(carrier) < MAX_SUBSCRIPTIONS:
+                return carrier
+        carrier = Carrier(
+            environment,
+            followed.lane,
+            owner=self.name,
+            pace=self._pace,
+            reconcile=self._reconciler.want,
+            metrics=self._metrics,
+            recv_window_ms=self._configuration.protocol.recv_window_ms,
+        )
+        followed.carriers.append(carrier)
+        self._begin(self._intake, carrier.run(), f"carrier {len(followed.carriers)}")
+        return carrier
+
+    def _follow(self, environment: Environment) -> _Followed:
+        """Begin to work for an environment."""
+        followed = _Followed(Lane(environment, self._pool, self._listeners, self._metrics))
+        self._followed[environment] = followed
+        self._begin(self._applying, followed.lane.run(), "apply")
+        marker = Marker(environment, self._accounts, self._pool, self._metrics)
+        self._begin(self._intake, marker.run(), "mark")
+        return followed
+
+    def _begin(self, tasks: list[asyncio.Task[None]], work: Coroutine[None, None, None], title: str) -> None:
+        assert self._tasks is not None
+        tasks.append(self._tasks.create_task(work, name=title))
+
+    def _apply(self, environment: Environment, report: OrderReport) -> None:
+        """Hand over what was asked for by REST; it takes the path of the events."""
+        followed = self._followed.get(environment)
+        if followed is not None:
+            followed.lane.put(report)
+
+    def _settled(self, environment: Environment, settled: Settled) -> None:
+        """Look for gaps, and count."""
+        for line in settled.lines:
+            self._backfill.look_at(environment, line)
+        for change in settled.positions:
+            log.info(
+                change.kind,
+                order_id=str(change.order_id) if change.order_id else None,
+                account_id=str(change.account_id),
+                symbol=change.symbol,
+                size=str(change.size),
+                entry_price=str(change.entry_price),
+            )
+
+    async def _look_at_epoch(self) -> None:
+        """Compare the database with the one we knew (PROTOCOL 10); the executor waits the quarantine out."""
+        protocol = self._configuration.protocol
+        window = timedelta(milliseconds=protocol.recv_window_ms * 1.25)
+        while True:
+            try:
+                async with self._pool.acquire() as connection:
+                    epoch = await epochs.current(
+                        connection,
+                        quarantine=window + protocol.engine_delay + protocol.query_lag,
+                        seen=self._log_seen,
+                    )
+            except DATABASE_AWAY as error:
+                log.warning("epoch.database_away", error=str(error))
+                await asyncio.sleep(EPOCH_RETRY_S)
+                continue
+            self._log_seen = epoch.written
+            if epoch.changed:
+                self._metrics.epoch_changes.inc()
+                log.error("epoch.changed", epoch=epoch.id, advice="see the runbook: failover, restore, copy")
+            return

@@ -1,0 +1,151 @@
+"""DESIGN 6: reconcile. Every order that is not over is asked for, after each connect and every few minutes.
+
+What comes back takes the same path as events, so it does not matter which of the two is first. Orders that
+ended during a gap are among those asked for: here they are still open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+import structlog
+
+from shared.binance.rest import Answer
+from shared.database import streams
+from shared.database.connect import DATABASE_AWAY
+from shared.domain.fill import UnreadablePayloadError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from uuid import UUID
+
+    from services.fill_listener.accounts import Account, Accounts
+    from services.fill_listener.backfill import Question
+    from services.fill_listener.venues import Environment
+    from shared.database.connect import Pool
+    from shared.database.streams import OpenAttempt
+    from shared.domain.settlement import OrderReport
+    from shared.telemetry.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+EVERY_S = 180.0
+GATHER_S = 0.02
+PARALLEL = 8
+RETRY_S = 0.5
+ACCOUNTS_AT_ONCE = 200
+NO_SUCH_ORDER = -2013
+
+
+class Reconciler:
+    """Asks about open orders.
+
+    Args:
+        pool: work connections.
+        accounts: those followed here.
+        question: asks.
+        apply: takes the reports.
+        metrics: of this process.
+
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        accounts: Accounts,
+        question: Question,
+        apply: Callable[[Environment, OrderReport], None],
+        metrics: Metrics,
+    ) -> None:
+        self._pool = pool
+        self._accounts = accounts
+        self._question = question
+        self._apply = apply
+        self._metrics = metrics
+        self._wanted: dict[UUID, None] = {}
+        self._wake = asyncio.Event()
+        self._slots = asyncio.Semaphore(PARALLEL)
+
+    def want(self, account_id: UUID) -> None:
+        """Reconcile an account as soon as possible."""
+        self._wanted[account_id] = None
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Reconcile what is wanted, and everything every few minutes, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_wanting())
+            while True:
+                await self._wake.wait()
+                await asyncio.sleep(GATHER_S)  # a connection subscribes many accounts at a time
+                self._wake.clear()
+                await self._next_round()
+
+    async def _keep_wanting(self) -> None:
+        while True:
+            # Not all replicas at the same moment.
+            await asyncio.sleep(EVERY_S * random.uniform(0.8, 1.2))  # noqa: S311
+            for account in self._accounts:
+                self.want(account.id)
+
+    async def _next_round(self) -> None:
+        while self._wanted:
+            chosen = list(self._wanted)[:ACCOUNTS_AT_ONCE]
+            for account_id in chosen:
+                del self._wanted[account_id]
+            followed = [account for one in chosen if (account := self._accounts.get(one)) is not None]
+            try:
+                await self._reconcile(followed)
+            except DATABASE_AWAY as error:
+                log.warning("reconcile.database_away", error=str(error))
+                for account_id in chosen:
+                    self.want(account_id)
+                await asyncio.sleep(RETRY_S)
+
+    async def _reconcile(self, accounts: Sequence[Account]) -> None:
+        by_market: dict[str, list[Account]] = {}
+        for account in accounts:
+            if account.credentials is not None:
+                by_market.setdefault(account.environment.market, []).append(account)
+        for market, these in by_market.items():
+            async with self._pool.acquire() as connection:
+                attempts = await streams.open_attempts(connection, [one.id for one in these], market)
+            known = {account.id: account for account in these}
+            async with asyncio.TaskGroup() as tasks:
+                for attempt in attempts:
+                    tasks.create_task(self._ask(known[attempt.account_id], attempt))
+            self._metrics.reconciliations("open_orders", "ok").inc(len(these))
+
+    async def _ask(self, account: Account, attempt: OpenAttempt) -> None:
+        assert account.credentials is not None
+        async with self._slots:
+            try:
+                told = await self._question.order(account.environment, account.credentials, attempt)
+            except UnreadablePayloadError as error:
+                log.warning("reconcile.unreadable", order_id=str(attempt.order_id), error=str(error))
+                return
+        if told is None or isinstance(told, Answer):
+            self._not_found(account, attempt, told)
+            return
+        if told.executed != attempt.executed:
+            self._metrics.reconcile_differences("executed").inc()
+        self._apply(account.environment, told)
+
+    def _not_found(self, account: Account, attempt: OpenAttempt, told: Answer | None) -> None:
+        """Say what was not learned: a failed or empty answer never changes an order (promise 2)."""
+        missing = told is not None and told.code == NO_SUCH_ORDER and attempt.exchange_order_id is not None
+        self._metrics.reconciliations("open_orders", "missing" if missing else "failed").inc()
+        if missing:
+            self._metrics.reconcile_differences("order_missing").inc()
+        log.warning(
+            "reconcile.not_learned",
+            order_id=str(attempt.order_id),
+            account_id=str(account.id),
+            code=told.code if told else None,
+            status=told.status if told else None,
+            advice="an order the exchange had accepted is not there; was the testnet wiped?"
+            if missing
+            else "it is asked again",
+        )
