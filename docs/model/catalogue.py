@@ -21,8 +21,8 @@ class Mutation:
     """The claims of which it must break one."""
 
 
-# Small worlds: each mutation runs in one of them, and in all of them the protocol as it is holds. All have
-# workers that may die or freeze anywhere, lost messages, late arrivals, clock error and lag.
+# Small worlds: each mutation runs in one of them, and the protocol as it is holds in all. Two
+# workers, which may die or freeze anywhere, lost messages, late arrivals, clock error and lag.
 PLAIN: Final = Setting("kill, freeze, loss, lag", cancels=False)
 CANCELS: Final = Setting("+ the bot cancels")
 PEEKS: Final = Setting("+ peek apart from claim, the bot edits", peeks=True)
