@@ -4,7 +4,7 @@ WITH gone AS MATERIALIZED (
     SELECT e.id, e.order_id, e.account_id, o.status::text AS status
       FROM bridge.outbox AS e
       JOIN public.orders AS o ON o.id = e.order_id
-     WHERE e.state IN ('new', 'held', 'backoff')
+     WHERE e.state IN ('new', 'held', 'backoff') AND NOT bridge.awaits_round(e.id, e.asked_epoch)
        AND o.status NOT IN ('pending', 'open')
      ORDER BY e.order_id
        FOR UPDATE OF o, e SKIP LOCKED

@@ -6,7 +6,7 @@ WITH refused AS MATERIALIZED (
            AS r (entry_id, row_xmin, row_ctid, code, sentence)
       JOIN bridge.outbox AS e ON e.id = r.entry_id
       JOIN public.orders AS o ON o.id = e.order_id
-     WHERE e.state IN ('new', 'backoff') AND NOT e.has_evidence
+     WHERE e.state IN ('new', 'backoff') AND NOT e.has_evidence AND NOT bridge.awaits_round(e.id, e.asked_epoch)
        AND o.status IN ('pending', 'open') AND o.xmin::text = r.row_xmin AND o.ctid::text = r.row_ctid
      ORDER BY e.order_id
        FOR UPDATE OF o, e SKIP LOCKED

@@ -14,6 +14,16 @@ CREATE TABLE bridge.epoch (
     why               text        NOT NULL
 );
 
+-- Whether an entry is older than a change of history and was not yet asked about under all nine ids: until then it is neither
+-- claimed nor made final. Where the live server is not the recorded history the answer is yes: somebody has to look first.
+CREATE FUNCTION bridge.awaits_round(entry_id bigint, asked_epoch integer) RETURNS boolean LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+    RETURN coalesce(
+        (SELECT NOT (h.is_first OR entry_id > h.last_entry_id OR asked_epoch IS NOT DISTINCT FROM h.id)
+                OR h.timeline <> left(pg_walfile_name(pg_current_wal_lsn()), 8)
+                OR h.postmaster_start <> pg_postmaster_start_time()
+           FROM bridge.epoch AS h ORDER BY h.id DESC LIMIT 1), true);
+
 -- One intended POST. Committed before its first byte leaves (PROTOCOL 3).
 CREATE TABLE bridge.attempt (
     order_id          uuid        NOT NULL,
