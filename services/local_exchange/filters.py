@@ -124,8 +124,6 @@ def _trailing_delta(order: OrderRequest, symbol: Symbol) -> None:
 
 
 def _open_order_counts(order: OrderRequest, symbol: Symbol, account: Account) -> None:
-    if not account.open_orders:
-        return
     here = [o for (name, _), o in account.open_orders.items() if name == symbol.name]
     if len(here) >= symbol.max_num_orders:
         raise filter_failure("MAX_NUM_ORDERS")

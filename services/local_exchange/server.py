@@ -27,6 +27,7 @@ class RunningExchange:
     """A local exchange that listens."""
 
     exchange: Exchange
+    sockets: Sockets
     host: str
     port: int
     admin_port: int
@@ -103,7 +104,7 @@ async def running_exchange(settings: Settings) -> AsyncIterator[RunningExchange]
         site = web.TCPSite(runner, settings.host, settings.admin_port)
         await site.start()
         running = RunningExchange(
-            exchange, settings.host, server.sockets[0].getsockname()[1], runner.addresses[0][1]
+            exchange, sockets, settings.host, server.sockets[0].getsockname()[1], runner.addresses[0][1]
         )
         if settings.step_ms:
             tasks.start(_walk(exchange, settings.step_ms / 1000))
