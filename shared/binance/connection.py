@@ -9,6 +9,7 @@ import asyncio
 import socket
 import ssl
 import time
+from collections.abc import Callable
 
 from shared.binance.failures import NotSent, OutcomeUnknown, Reason
 from shared.binance.http_answer import AnswerReader, BadAnswerError, WholeAnswer
@@ -49,7 +50,13 @@ class Connection:
             pass
         return not self.closed
 
-    async def exchange(self, request: bytes, timeout_s: float, max_answer_bytes: int) -> WholeAnswer:
+    async def exchange(
+        self,
+        request: bytes,
+        timeout_s: float,
+        max_answer_bytes: int,
+        on_written: Callable[[], None] | None = None,
+    ) -> WholeAnswer:
         """Write `request` once and return its whole answer.
 
         The connection is closed unless the answer was whole, alone and the server keeps the connection alive.
@@ -58,6 +65,7 @@ class Connection:
             request: head and body.
             timeout_s: seconds from the first byte out to the last byte in.
             max_answer_bytes: bound of the answer on the wire.
+            on_written: called when the socket took the first bytes, before anything is awaited.
 
         Raises:
             NotSent: the socket took no byte.
@@ -71,6 +79,8 @@ class Connection:
         keep = False
         try:
             self._send(request)
+            if on_written is not None and self._written:
+                on_written()
             answer: WholeAnswer = await done
             keep = answer.keep_alive
             return answer

@@ -5,18 +5,25 @@ was claimed (PROTOCOL 4). Everything else is signed when asked.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import httpx
 import orjson
 
+from shared import failpoints
 from shared.binance.clock_offset import Clock
 from shared.binance.rest import Answer, RestEndpoint, Result, TransportFailure
 from shared.binance.sign import Credentials, Value
-from shared.binance.transport import FIRST_BYTE_BEFORE, MAX_ANSWER_BYTES
+from shared.binance.transport import FIRST_BYTE_BEFORE, MAX_ANSWER_BYTES, ON_WRITTEN
 
 __all__ = ["Answer", "Result", "SpotRest", "TransportFailure"]
 
 _ALL_SYMBOLS_BYTES = 64 * 1024 * 1024  # the list of all symbols, uncompressed, outgrows the usual bound
+
+
+def _written() -> None:
+    """Say that an order left (PROTOCOL 4)."""
+    failpoints.reached_without_await("send.written")
 
 
 class SpotRest:
@@ -85,7 +92,9 @@ class SpotRest:
                 result is a failure with reason "too_late" and nothing written.
 
         """
-        extensions = None if first_byte_before is None else {FIRST_BYTE_BEFORE: first_byte_before}
+        extensions: dict[str, Any] = {ON_WRITTEN: _written}
+        if first_byte_before is not None:
+            extensions[FIRST_BYTE_BEFORE] = first_byte_before
         return await self._rest.send("POST", "/api/v3/order", signed_query, api_key, extensions)
 
     async def order(

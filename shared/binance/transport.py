@@ -29,6 +29,7 @@ from shared.binance.failures import NoAnswer, NotSent, OutcomeUnknown, Reason
 __all__ = [
     "FIRST_BYTE_BEFORE",
     "MAX_ANSWER_BYTES",
+    "ON_WRITTEN",
     "BinanceTransport",
     "NoAnswer",
     "NotSent",
@@ -41,6 +42,9 @@ FIRST_BYTE_BEFORE: Final = "first_byte_before"
 
 MAX_ANSWER_BYTES: Final = "max_answer_bytes"
 """Request extension: an own bound for an answer known to be large (the list of all symbols)."""
+
+ON_WRITTEN: Final = "on_written"
+"""Request extension: called once the socket took the first bytes, before anything is awaited."""
 
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "DELETE"})
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -127,7 +131,10 @@ class BinanceTransport(httpx.AsyncBaseTransport):
             if latest is not None and time.monotonic() >= latest:
                 raise NotSent(Reason.TOO_LATE, "The moment to send this request has passed; claim it anew.")
             answer = await connection.exchange(
-                wire, self._answer_timeout_s, extensions.get(MAX_ANSWER_BYTES, self._max_answer_bytes)
+                wire,
+                self._answer_timeout_s,
+                extensions.get(MAX_ANSWER_BYTES, self._max_answer_bytes),
+                extensions.get(ON_WRITTEN),
             )
         finally:
             self._give_back(origin, connection)

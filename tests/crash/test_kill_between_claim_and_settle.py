@@ -74,8 +74,8 @@ def test_killed_after_the_claim_and_before_the_request(trader: Trader, point: st
     assert (entry["attempts"], entry["counted"], entry["state"]) == (2, 1, "done")
 
 
-@pytest.mark.parametrize("point", ["send.answered", "classify.done", "settle.before"])
-def test_killed_after_the_exchange_accepted(trader: Trader, point: str) -> None:
+@pytest.mark.parametrize("point", ["send.written", "send.answered", "classify.done", "settle.before"])
+def test_killed_after_the_request_left(trader: Trader, point: str) -> None:
     """The order exists and the database does not know: the heir finds it by its id and sends nothing."""
     order = killed_at(trader, point, amount=Decimal("212.5"))
     assert trader.row(order)["status"] == "open"
@@ -89,7 +89,7 @@ def test_killed_after_the_exchange_accepted(trader: Trader, point: str) -> None:
 
 
 def test_killed_after_a_resting_order_was_accepted_and_the_bot_cancels(trader: Trader) -> None:
-    """Found by the heir, the order the bot has meanwhile cancelled in its row is cancelled at the exchange."""
+    """The order the bot cancelled in its row meanwhile is found by the heir and cancelled at the exchange."""
     limit = {"symbol": "BNB/USDT", "type": "limit", "price": Decimal(560), "amount": Decimal(112)}
     order = killed_at(trader, "send.answered", **limit)
     trader.bot.cancel(order)
@@ -105,7 +105,7 @@ def test_killed_after_a_resting_order_was_accepted_and_the_bot_cancels(trader: T
 
 
 def test_killed_after_the_exchange_refused(trader: Trader) -> None:
-    """A refusal that was never written down leaves no order: it is judged absent, sent again, refused again."""
+    """A refusal never written down leaves no order: judged absent, it is sent again and refused again."""
     trader.local.admin("POST", "/balances", {"account": trader.name, "asset": "USDT", "delta": "-99990"})
     order = killed_at(trader, "send.answered", amount=Decimal("213.5"))
     row = recovered(trader, order, "rejected")
