@@ -49,7 +49,7 @@ class Wanted:
     reason: str | None = None
     order_id: UUID | None = None
     committed_ns: int = 0
-    shown: str = ""
+    shown: str = "pending"
 
 
 def script() -> list[Wanted]:
@@ -210,7 +210,7 @@ class Demo:
         return {"ok": ok, "orders": orders, "positions": positions}
 
     def received(self) -> dict[str, int]:
-        """Return when the local exchange received each order, by client order id; the real one does not say."""
+        """Return when the local exchange received each order, by client order id."""
         if not self.local.with_exchange:
             return {}
         requests = self.local.admin("GET", "/requests?path=/api/v3/order")

@@ -28,7 +28,9 @@ from services.order_executor.slots import Slots
 from services.order_executor.take_in import TakeIn
 from services.order_executor.venues import Venues
 from shared.database import leases, outbox
+from shared.database.claim import claim
 from shared.database.connect import DATABASE_AWAY
+from shared.database.settle import settle
 from shared.domain.order import Market
 from shared.domain.settlement import OrderReport
 from shared.domain.states import AttemptOutcome
@@ -109,6 +111,7 @@ class Executor:
 
     async def run(self) -> None:
         """Work until `drain` is called; then send and settle what was claimed, and return."""
+        await self._warm_up()
         async with asyncio.TaskGroup() as background:
             tasks = [
                 background.create_task(work, name=title)
@@ -128,6 +131,29 @@ class Executor:
                 task.cancel()
         await self._venues.aclose()
         await self._release_leases()
+
+    async def _warm_up(self) -> None:
+        """Let Postgres plan the hot statements before the first order needs them: run them on nothing."""
+        epoch = await self._epochs.look()
+        protocol = self._configuration.protocol
+        async with self._pool.acquire() as connection:
+            await outbox.peek(
+                connection,
+                low_water=0,
+                keys=(),
+                limit=0,
+                max_key_block=protocol.max_key_block,
+                twin_window=protocol.twin_window,
+            )
+            await claim(
+                connection,
+                (),
+                recv_window_ms=protocol.recv_window_ms,
+                owner=self._name,
+                lease=protocol.lease,
+                epoch=epoch,
+            )
+            await settle(connection, ())
 
     def drain(self) -> None:
         """Claim nothing more; `run` returns when what is in flight is settled."""
