@@ -294,8 +294,8 @@ def run(*, keep: bool, database_url: str | None, testnet: bool) -> int:
     trader = keys_from_environment() if testnet else fund("trader")
     other = fund("other")
     key = base64.b64encode(secrets.token_bytes(32)).decode()
-    where = "Binance's testnet is used" if testnet else "the local exchange"
-    print(f"Starting PostgreSQL, {where}, an order_executor and a fill_listener …", flush=True)
+    where = "" if testnet else " the local exchange,"
+    print(f"Starting PostgreSQL,{where} an order_executor and a fill_listener …", flush=True)
     try:
         with LocalTestnet(
             [] if testnet else [trader, other], key, database_url=database_url, with_exchange=not testnet
