@@ -237,7 +237,15 @@ class EmbeddedServer:
                 time.sleep(0.005)
         if (self.data / "postmaster.pid").exists():
             self._clear_after_crash()
+        try:
+            group = int((self.folder / "guard").read_text())
+        except (FileNotFoundError, ValueError):
+            group = None
         shutil.rmtree(self.folder, ignore_errors=True)
+        if group is not None:
+            # It would see the folder gone within a second; nothing of ours stays that long.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, signal.SIGKILL)
 
     def run(self, program: str, *arguments: str) -> str:
         """Run one of the wheel's programs under the server's account and return what it printed.
@@ -387,13 +395,14 @@ def _lay_out(
         str(os.getpid() if owner is None else owner),
         str(folder),
     ]
-    # In the background of a shell that ends at once, so that no child of ours stays to be collected.
-    subprocess.run(  # noqa: S603 -- fixed words and our own folder
+    # In the background of a shell that ends at once, so that no child of ours stays to be collected. The shell's
+    # process id names the group in which the guard goes on.
+    with subprocess.Popen(  # noqa: S603 -- fixed words and our own folder
         ["/bin/sh", "-c", '"$@" </dev/null >/dev/null 2>&1 &', "sh", *guard],
-        check=True,
         start_new_session=True,
         cwd="/",
-    )
+    ) as shell:
+        (folder / "guard").write_text(str(shell.pid))
     return EmbeddedServer(
         folder=folder, binaries=binaries, port=_free_port(), password=password, account=account
     )
