@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+# What `make proof` runs whole; each prints a table and writes build/proof/NAME.json.
+PROOFS := model conformance
 
 .PHONY: demo test lint format proof bench clean
 
@@ -22,7 +24,7 @@ format: $(READY)
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
-proof: $(READY)
+proof: $(READY) $(PROOFS)
 
 bench: $(READY)
 

@@ -241,8 +241,8 @@ class GuardSettings(Settings):
     )
     standbys_fenced: Annotated[Literal["", "declared"], Lower] = variable(
         "BRIDGE_STANDBYS_FENCED",
-        "`declared` says that before a standby is promoted the old primary is always fenced; live trading with "
-        "an asynchronous standby needs it.",
+        "`declared` says that before a standby is promoted the old primary is always fenced; live trading "
+        "with an asynchronous standby needs it.",
         "",
     )
     only_accounts: Annotated[frozenset[UUID], Items] = variable(

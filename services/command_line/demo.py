@@ -355,8 +355,8 @@ Staying up; Ctrl-C ends it. Insert orders by hand:
 
   psql {dsn}
 
-  INSERT INTO orders (user_id, exchange_account_id, exchange_order_id, symbol, market_type, side, type, amount,
-                      price, avg_fill_price, stop_price, agent_id, reasoning, fee_currency)
+  INSERT INTO orders (user_id, exchange_account_id, exchange_order_id, symbol, market_type, side, type,
+                      amount, price, avg_fill_price, stop_price, agent_id, reasoning, fee_currency)
   VALUES ('{user}', '{account}',
           '', 'BTC/USDT', 'spot', 'buy', 'market', 250, 0, 0, 0, '', '', '');
 

@@ -30,7 +30,7 @@ class Durability:
         """Say what forbids live trading, each with what to do.
 
         Args:
-            standbys_fenced: the operator has declared that the old primary is always fenced before a promotion.
+            standbys_fenced: the operator declared that an old primary is always fenced before a promotion.
 
         """
         found = []
@@ -43,8 +43,8 @@ class Durability:
         if self.lagging_standbys and not standbys_fenced:
             found.append(
                 f"the standby {', '.join(self.lagging_standbys)} is neither synchronous nor declared fenced: "
-                "after a failover orders could be sent twice. Make it synchronous, or, if your failover always "
-                "fences the old primary first, say so with BRIDGE_STANDBYS_FENCED=declared."
+                "after a failover orders could be sent twice. Make it synchronous, or, if your failover "
+                "always fences the old primary first, say so with BRIDGE_STANDBYS_FENCED=declared."
             )
         return found
 

@@ -395,8 +395,8 @@ def _lay_out(
         str(os.getpid() if owner is None else owner),
         str(folder),
     ]
-    # In the background of a shell that ends at once, so that no child of ours stays to be collected. The shell's
-    # process id names the group in which the guard goes on.
+    # In the background of a shell that ends at once, so that no child of ours stays to be collected. The
+    # shell's process id names the group in which the guard goes on.
     with subprocess.Popen(  # noqa: S603 -- fixed words and our own folder
         ["/bin/sh", "-c", '"$@" </dev/null >/dev/null 2>&1 &', "sh", *guard],
         start_new_session=True,

@@ -69,7 +69,8 @@ async def _settle(connection: Connection, findings: Sequence[Finding]) -> Settle
         await _recover(connection, forgotten)
         rows = await _lock(connection, findings)
     if any(isinstance(f, Outcome) for f in findings) and any(row["live_epoch"] is None for row in rows):
-        raise EpochChangedError  # positive evidence counts in any history, the other outcomes only in their own
+        # Positive evidence counts in any history, the other outcomes only in their own.
+        raise EpochChangedError
     before = {(row["order_id"], row["number"]): _line(row) for row in rows}
     stored = await known_fills(
         connection, [f for finding in findings if isinstance(finding, OrderReport) for f in finding.fills]
