@@ -13,8 +13,8 @@ WITH refused AS MATERIALIZED (
 ), row_written AS (
     UPDATE public.orders AS o
        SET status = 'rejected',
-           reasoning = 'Rejected: ' || r.sentence
-                       || CASE WHEN coalesce(o.reasoning, '') = '' THEN '' ELSE '. Original reasoning: ' || o.reasoning END
+           reasoning = 'Rejected: ' || CASE WHEN coalesce(o.reasoning, '') = '' THEN r.sentence
+                                            ELSE rtrim(r.sentence, '.') || '. Original reasoning: ' || o.reasoning END
       FROM refused AS r
      WHERE o.id = r.order_id
 ), entry AS (

@@ -307,4 +307,6 @@ def rejection_text(reason: str, reasoning: str) -> str:
     """Prefix a rejection's reason to `orders.reasoning` the way the bot does it; once."""
     if reasoning.startswith("Rejected: "):
         return reasoning
-    return f"Rejected: {reason}. Original reasoning: {reasoning}" if reasoning else f"Rejected: {reason}"
+    if not reasoning:
+        return f"Rejected: {reason}"
+    return f"Rejected: {reason.rstrip('.')}. Original reasoning: {reasoning}"

@@ -1,0 +1,491 @@
+"""PROTOCOL 1, 2 and 11 on a real database: what waits, what is ready, and in which order."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from shared.database import outbox
+from shared.database.connect import open_pool
+from shared.database.outbox import Key
+from tests.bot import order_row
+from tests.intended import claim_all, peek
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from shared.database.connect import Connection
+    from tests.bot import Bot
+
+LONG_AGO = "clock_timestamp() - interval '1 hour'"
+
+
+@pytest.fixture
+async def connection(bridge_database: str) -> AsyncIterator[Connection]:
+    pool = await open_pool(bridge_database, size=2, application_name="test")
+    async with pool.acquire() as acquired:
+        yield acquired
+    await pool.close()
+
+
+@pytest.fixture
+def account(bot: Bot) -> tuple[UUID, UUID]:
+    user = bot.user()
+    return user, bot.account(user)
+
+
+class Rows:
+    """Inserts rows of one account that are no twins of each other."""
+
+    def __init__(self, bot: Bot, user: UUID, account: UUID) -> None:
+        self.bot, self.user, self.account = bot, user, account
+        self.amount = Decimal(100)
+
+    def __call__(self, **columns: Any) -> UUID:
+        self.amount += 1
+        return self.bot.order(self.user, self.account, **({"amount": self.amount} | columns))
+
+
+@pytest.fixture
+def rows(bot: Bot, account: tuple[UUID, UUID]) -> Rows:
+    return Rows(bot, *account)
+
+
+async def ready(connection: Connection, **how: Any) -> list[UUID]:
+    return [entry.order.id for entry in await peek(connection, **how)]
+
+
+async def put(
+    connection: Connection, order_id: UUID, state: str, *, changed: str = "clock_timestamp()"
+) -> None:
+    """Put an entry where a claim or a settle leaves it; `changed` is when it got there."""
+    if state not in ("new", "held"):
+        await connection.execute(
+            "UPDATE bridge.outbox SET state = 'sending', token = gen_random_uuid(), attempts = 1 "
+            "WHERE order_id = $1 AND state = 'new'",
+            order_id,
+        )
+    await connection.execute(
+        f"UPDATE bridge.outbox SET state = $2, changed_at = {changed} WHERE order_id = $1",
+        order_id,
+        state,
+    )
+
+
+# -- What waits ----------------------------------------------------------------------------------
+
+
+async def test_pending_rows_come_oldest_first_and_no_more_than_asked(
+    connection: Connection, rows: Rows
+) -> None:
+    """`get_pending` returns the oldest rows, at most the number asked for."""
+    first, second, _ = rows(), rows(symbol="ETH/USDT"), rows()
+    assert [order.id for order in await outbox.get_pending(connection, 2)] == [first, second]
+    assert await outbox.get_pending(connection, 0) == []
+
+
+async def test_pending_row_is_read_as_the_bot_wrote_it(connection: Connection, rows: Rows) -> None:
+    """Amount and price keep all their digits, zero stands for absent, and NULL is read as absent too."""
+    order_id = rows(
+        symbol="btc-usdt",
+        type="limit",
+        price=Decimal("12345678.87654321"),
+        amount=Decimal("0.00000001"),
+        stop_price=None,
+        reduce_only=None,
+        agent_id=None,
+        reasoning=None,
+    )
+    (order,) = await outbox.get_pending(connection, 10)
+    assert (order.id, order.symbol) == (order_id, "btc-usdt")
+    assert (order.amount, order.price, order.stop_price) == (
+        Decimal("0.00000001"),
+        Decimal("12345678.87654321"),
+        Decimal(0),
+    )
+    assert (order.reduce_only, order.agent_id, order.reasoning) == (False, "", "")
+
+
+async def test_pending_rows_of_a_user_are_his_alone(connection: Connection, bot: Bot, rows: Rows) -> None:
+    """`get_pending_by_user` returns every waiting row of one user, and nothing of another's."""
+    mine = [rows(), rows(), rows(symbol="ETH/USDT")]
+    stranger = bot.user()
+    theirs = bot.order(stranger, bot.account(stranger))
+    assert [order.id for order in await outbox.get_pending_by_user(connection, rows.user)] == mine
+    assert [order.id for order in await outbox.get_pending_by_user(connection, stranger)] == [theirs]
+    assert await outbox.get_pending_by_user(connection, uuid4()) == []
+
+
+@pytest.mark.parametrize("state", ["held", "sending", "unknown", "submitted", "done"])
+async def test_row_that_is_not_waiting_is_not_pending(connection: Connection, rows: Rows, state: str) -> None:
+    """Held, in flight, at the exchange or finished: nothing that could be sent now."""
+    order_id = rows()
+    await put(connection, order_id, state)
+    assert await outbox.get_pending(connection, 10) == []
+    assert await ready(connection) == []
+
+
+async def test_cancelled_row_is_not_pending(connection: Connection, bot: Bot, rows: Rows) -> None:
+    """The bot cancels in the database only; such a row is not offered any more."""
+    bot.cancel(rows())
+    assert await outbox.get_pending(connection, 10) == []
+
+
+# -- The order of sending (PROTOCOL 11) -----------------------------------------------------------
+
+
+async def test_first_row_of_each_key_is_ready(connection: Connection, bot: Bot, rows: Rows) -> None:
+    """One row of each (account, market, symbol), whatever the spelling of the symbol, oldest first."""
+    other = bot.account(rows.user)
+    first = rows(symbol="BTC/USDT")
+    rows(symbol="btcusdt")
+    second = rows(symbol="ETH/USDT")
+    third = bot.order(rows.user, other, symbol="BTC/USDT")
+    fourth = rows(symbol="BTC/USDT", market_type="futures")
+    assert await ready(connection) == [first, second, third, fourth]
+
+
+async def test_no_more_rows_than_there_are_slots(connection: Connection, rows: Rows) -> None:
+    """The limit bounds the batch; the oldest come first."""
+    first = rows(symbol="BTC/USDT")
+    second = rows(symbol="ETH/USDT")
+    rows(symbol="SOL/USDT")
+    assert await ready(connection, limit=2) == [first, second]
+
+
+@pytest.mark.parametrize("state", ["sending", "unknown", "backoff"])
+async def test_one_in_flight_per_key(connection: Connection, rows: Rows, state: str) -> None:
+    """Behind a row that is being sent, unknown or backing off, the next one of its key waits."""
+    first = rows()
+    rows()
+    elsewhere = rows(symbol="ETH/USDT")
+    await put(connection, first, state)
+    await connection.execute(
+        "UPDATE bridge.outbox SET not_before = now() + interval '1 h' WHERE attempts > 0"
+    )
+    assert await ready(connection) == [elsewhere]
+
+
+@pytest.mark.parametrize("state", ["held", "submitted", "done"])
+async def test_what_is_out_of_the_way_blocks_nothing(connection: Connection, rows: Rows, state: str) -> None:
+    """A held, resting or finished row lets the next one of its key pass."""
+    first = rows()
+    second = rows()
+    await put(connection, first, state)
+    assert await ready(connection) == [second]
+
+
+async def test_row_in_back_off_is_ready_when_its_time_has_come(connection: Connection, rows: Rows) -> None:
+    """A row that may be tried again goes before the younger ones of its key."""
+    first = rows()
+    rows()
+    await put(connection, first, "backoff")
+    await connection.execute(
+        "UPDATE bridge.outbox SET not_before = now() - interval '1 s' WHERE attempts > 0"
+    )
+    assert await ready(connection) == [first]
+
+
+async def test_unknown_blocks_its_key_for_a_while_only(connection: Connection, rows: Rows) -> None:
+    """After `max_key_block` the rows behind an unknown one pass it."""
+    first = rows()
+    second = rows()
+    await put(connection, first, "unknown", changed="clock_timestamp() - interval '89 seconds'")
+    assert await ready(connection) == []
+    await put(connection, first, "unknown", changed="clock_timestamp() - interval '91 seconds'")
+    assert await ready(connection) == [second]
+
+
+async def test_sending_row_blocks_its_key_however_long(connection: Connection, rows: Rows) -> None:
+    """Only an unknown one is passed: a sending one has a lease that ends."""
+    first = rows()
+    rows()
+    await put(connection, first, "sending", changed=LONG_AGO)
+    assert await ready(connection) == []
+
+
+@pytest.mark.parametrize(
+    "reducing", [{"side": "sell"}, {"side": "sell", "market_type": "futures", "reduce_only": True}]
+)
+async def test_reducing_row_waits_for_its_own_side_only(
+    connection: Connection, rows: Rows, reducing: dict[str, Any]
+) -> None:
+    """A buy being sent does not keep a sell that only reduces from being sent; an earlier sell does."""
+    market = reducing.get("market_type", "spot")
+    buy = rows(market_type=market)
+    sell = rows(**reducing)
+    rows(**reducing)
+    await put(connection, buy, "sending")
+    assert await ready(connection) == [sell]
+    await put(connection, sell, "sending")
+    assert await ready(connection) == []
+
+
+async def test_opening_row_waits_for_both_sides(connection: Connection, rows: Rows) -> None:
+    """A buy waits for an earlier sell of its key; a futures sell that opens waits for an earlier buy."""
+    sell = rows(side="sell")
+    rows(side="buy")
+    long = rows(market_type="futures")
+    rows(market_type="futures", side="sell")
+    await put(connection, sell, "sending")
+    await put(connection, long, "sending")
+    assert await ready(connection) == []
+
+
+async def test_deep_backlog_of_one_key_starves_nobody(connection: Connection, bot: Bot, rows: Rows) -> None:
+    """Behind 200 rows of one key, the first row of another is in the same batch."""
+    first = rows(symbol="BTC/USDT")
+    for _ in range(200):
+        rows(symbol="BTC/USDT")
+    last = rows(symbol="ETH/USDT")
+    assert await ready(connection, limit=5) == [first, last]
+
+
+@pytest.mark.parametrize("status", ["pending", "open", "partial"])
+async def test_row_waits_for_its_parent_without_blocking_others(
+    connection: Connection, bot: Bot, rows: Rows, status: str
+) -> None:
+    """A row whose parent is not finished waits; the row behind it does not."""
+    parent = rows(symbol="ETH/USDT")
+    rows(parent_order_id=parent)
+    behind = rows()
+    await put(connection, parent, "sending")
+    bot.connection.execute("UPDATE orders SET status = %s WHERE id = %s", [status, parent])
+    assert await ready(connection) == [behind]
+
+
+@pytest.mark.parametrize("status", ["filled", "canceled", "expired", "rejected"])
+async def test_row_whose_parent_is_finished_is_ready(
+    connection: Connection, bot: Bot, rows: Rows, status: str
+) -> None:
+    """However the parent ended, its child is looked at; what becomes of it is decided by what was filled."""
+    parent = rows(symbol="ETH/USDT")
+    child = rows(parent_order_id=parent)
+    await put(connection, parent, "done")
+    bot.connection.execute("UPDATE orders SET status = %s WHERE id = %s", [status, parent])
+    assert await ready(connection) == [child]
+
+
+# -- Where a look begins --------------------------------------------------------------------------
+
+
+async def test_look_from_the_low_water_mark_finds_new_keys_only_above_it(
+    connection: Connection, rows: Rows
+) -> None:
+    """Below the mark a key is found only when it is named, as the sweep does."""
+    first = rows(symbol="BTC/USDT")
+    second = rows(symbol="ETH/USDT")
+    entries = await peek(connection)
+    mark = entries[1].entry_id
+    assert await ready(connection, low_water=mark) == [second]
+    key = Key(rows.account, "spot", "BTCUSDT")
+    assert await ready(connection, low_water=mark, keys=[key]) == [first, second]
+    assert await ready(connection, low_water=mark + 1, keys=[key]) == [first]
+
+
+async def test_key_found_above_the_mark_begins_with_its_oldest_row(
+    connection: Connection, rows: Rows
+) -> None:
+    """A new row of a key with a backlog does not overtake: the key's oldest is offered."""
+    first = rows()
+    rows()
+    (entry,) = await peek(connection)
+    assert await ready(connection, low_water=entry.entry_id + 1) == [first]
+
+
+async def test_low_water_mark_trails_by_the_young_rows(connection: Connection, rows: Rows) -> None:
+    """The mark is the oldest entry of the last moments, or beyond the newest when none is that young."""
+    assert await outbox.low_water_mark(connection, trail=timedelta(seconds=5)) == 0
+    old, young = rows(), rows()
+    await connection.execute(f"UPDATE bridge.outbox SET created_at = {LONG_AGO} WHERE order_id = $1", old)
+    ids = {
+        row["order_id"]: row["id"] for row in await connection.fetch("SELECT id, order_id FROM bridge.outbox")
+    }
+    assert await outbox.low_water_mark(connection, trail=timedelta(seconds=5)) == ids[young]
+    await connection.execute(f"UPDATE bridge.outbox SET created_at = {LONG_AGO}")
+    assert await outbox.low_water_mark(connection, trail=timedelta(seconds=5)) == ids[young] + 1
+
+
+async def test_sweep_names_every_key_once(connection: Connection, bot: Bot, rows: Rows) -> None:
+    """`keys_waiting` jumps from key to key, whatever the backlog of each."""
+    other = bot.account(rows.user)
+    for _ in range(5):
+        rows(symbol="BTC/USDT")
+        rows(symbol="ETH/USDT")
+    bot.order(rows.user, other, symbol="SOL/USDT")
+    assert await outbox.keys_waiting(connection) == {
+        Key(rows.account, "spot", "BTCUSDT"),
+        Key(rows.account, "spot", "ETHUSDT"),
+        Key(other, "spot", "SOLUSDT"),
+    }
+    assert await outbox.keys_waiting(connection, [other]) == {Key(other, "spot", "SOLUSDT")}
+
+
+async def test_only_the_accounts_served(connection: Connection, bot: Bot, rows: Rows) -> None:
+    """A process that serves some accounts is offered nothing of another."""
+    rows()
+    other = bot.account(rows.user)
+    theirs = bot.order(rows.user, other, symbol="SOL/USDT")
+    assert await ready(connection, accounts=[other]) == [theirs]
+
+
+async def test_row_the_trigger_missed_is_taken_in_once(
+    connection: Connection, bot: Bot, database: str, rows: Rows
+) -> None:
+    """The sweep makes the missing entry, with the same key as the trigger; a second sweep finds nothing."""
+    order_id = rows(symbol="eth-usdt", side="sell")
+    await connection.execute("DELETE FROM bridge.outbox")
+    assert await outbox.take_in_missed(connection) == [order_id]
+    assert await outbox.take_in_missed(connection) == []
+    (entry,) = await peek(connection)
+    assert entry.key == Key(rows.account, "spot", "ETHUSDT")
+
+
+async def test_depth_counts_what_is_not_finished(connection: Connection, rows: Rows) -> None:
+    """Each state that is not final, with its number of entries."""
+    for state in ("new", "new", "held", "unknown", "done"):
+        await put(connection, rows(), state)
+    assert await outbox.depth(connection) == {"new": 2, "held": 1, "unknown": 1}
+
+
+# -- What the guards are told ---------------------------------------------------------------------
+
+
+async def test_account_and_user_are_read_with_the_row(connection: Connection, bot: Bot, rows: Rows) -> None:
+    """The account's row, its version, the user and the user's limits come with the look."""
+    bot.connection.execute("""UPDATE users SET settings = '{"max_position_size_usd": 250.5}'""")
+    rows()
+    (entry,) = await peek(connection)
+    assert entry.account is not None
+    assert (entry.account.user_id, entry.account.exchange) == (rows.user, "binance")
+    assert (entry.account.is_testnet, entry.account.is_active, entry.user_active) == (True, True, True)
+    assert entry.user_settings == {"max_position_size_usd": 250.5}
+    bot.connection.execute("UPDATE exchange_accounts SET is_active = NULL, is_testnet = NULL")
+    (after,) = await peek(connection)
+    assert after.account is not None
+    assert (after.account.is_testnet, after.account.is_active) == (False, False), "NULL is the safe side"
+    assert after.account.version != entry.account.version
+
+
+async def test_age_is_the_databases_and_grows_from_the_take_in(connection: Connection, rows: Rows) -> None:
+    """What the bot's clock says does not matter."""
+    order_id = rows(created_at="2001-01-01")
+    (entry,) = await peek(connection)
+    assert timedelta(0) <= entry.age < timedelta(minutes=1)
+    await connection.execute(f"UPDATE bridge.outbox SET age_from = {LONG_AGO} WHERE order_id = $1", order_id)
+    (entry,) = await peek(connection)
+    assert entry.age >= timedelta(hours=1)
+
+
+async def test_equal_row_of_another_statement_is_a_twin(connection: Connection, bot: Bot, rows: Rows) -> None:
+    """The later of two equal rows names the earlier one; the spelling of the symbol makes no difference."""
+    first = rows(amount=Decimal(77), symbol="BTC/USDT")
+    second = rows(amount=Decimal("77.00"), symbol="btcusdt")
+    await put(connection, first, "submitted")
+    (entry,) = await peek(connection)
+    assert (entry.order.id, entry.twin_of) == (second, first)
+    assert entry.twin_apart is not None
+    assert entry.twin_apart < timedelta(seconds=5)
+    (entry,) = await peek(connection, twin_window=timedelta(0))
+    assert entry.twin_of is None
+
+
+@pytest.mark.parametrize(
+    "difference",
+    [
+        {"amount": Decimal(78)},
+        {"side": "sell"},
+        {"type": "limit"},
+        {"price": Decimal(1)},
+        {"stop_price": Decimal(1)},
+    ],
+)
+async def test_row_that_differs_is_no_twin(
+    connection: Connection, rows: Rows, difference: dict[str, Any]
+) -> None:
+    """Amount, side, type, price and stop price all count."""
+    first = rows(amount=Decimal(77))
+    rows(**({"amount": Decimal(77)} | difference))
+    await put(connection, first, "submitted")
+    (entry,) = await peek(connection)
+    assert entry.twin_of is None
+
+
+@pytest.mark.parametrize("status", ["rejected", "canceled"])
+async def test_row_after_a_rejected_equal_is_no_twin(
+    connection: Connection, bot: Bot, rows: Rows, status: str
+) -> None:
+    """What was rejected or cancelled may be tried again at once."""
+    first = rows(amount=Decimal(77))
+    rows(amount=Decimal(77))
+    await put(connection, first, "done")
+    bot.connection.execute("UPDATE orders SET status = %s WHERE id = %s", [status, first])
+    (entry,) = await peek(connection)
+    assert entry.twin_of is None
+
+
+async def test_equal_rows_of_one_statement_are_no_twins(connection: Connection, bot: Bot, rows: Rows) -> None:
+    """Only a repeated INSERT makes twins; two equal rows of one statement were meant."""
+    first, second = bot.orders([order_row(rows.user, rows.account) for _ in range(2)])
+    await put(connection, first, "submitted")
+    (entry,) = await peek(connection)
+    assert (entry.order.id, entry.twin_of) == (second, None)
+
+
+async def test_adopted_row_is_no_twin(connection: Connection, rows: Rows) -> None:
+    """An operator released it."""
+    first = rows(amount=Decimal(77))
+    second = rows(amount=Decimal(77))
+    await put(connection, first, "submitted")
+    await connection.execute("UPDATE bridge.outbox SET adopted = true WHERE order_id = $1", second)
+    (entry,) = await peek(connection)
+    assert (entry.adopted, entry.twin_of) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("scope", "key", "covers"),
+    [
+        ("global", "", True),
+        ("account", "own", True),
+        ("account", "other", False),
+        ("symbol", "BTCUSDT", True),
+        ("symbol", "ETHUSDT", False),
+    ],
+)
+async def test_switches_that_cover_the_row(
+    connection: Connection, rows: Rows, scope: str, key: str, covers: bool
+) -> None:
+    """Global, the row's account, the row's symbol; nobody else's."""
+    key = {"own": str(rows.account), "other": str(uuid4())}.get(key, key)
+    await connection.execute(
+        "INSERT INTO bridge.control (scope, key, halted, reduce_only, reason) "
+        "VALUES ($1, $2, true, true, 'drill')",
+        scope,
+        key,
+    )
+    rows()
+    (entry,) = await peek(connection)
+    assert entry.halt == ((scope, "drill") if covers else None)
+    assert entry.reduce_only == ((scope, "drill") if covers else None)
+
+
+async def test_orders_of_the_last_minute_are_counted_by_user(
+    connection: Connection, bot: Bot, rows: Rows
+) -> None:
+    """Attempts of any account of the user in the last 60 s, and no older ones."""
+    other = bot.account(rows.user)
+    rows(symbol="BTC/USDT")
+    bot.order(rows.user, other, symbol="ETH/USDT")
+    stranger = bot.user()
+    bot.order(stranger, bot.account(stranger), symbol="SOL/USDT")
+    await claim_all(connection)
+    rows(symbol="BNB/USDT")
+    (entry,) = await peek(connection)
+    assert entry.sent_last_minute == 2
+    await connection.execute("UPDATE bridge.attempt SET claimed_at = claimed_at - interval '61 s'")
+    (entry,) = await peek(connection)
+    assert entry.sent_last_minute == 0

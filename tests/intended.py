@@ -1,0 +1,88 @@
+"""What a worker does between peek and claim, for tests: intents with the least that a claim wants to know."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from shared.database import claim as claims
+from shared.database import epoch as epochs
+from shared.database import outbox
+from shared.domain.attempt import client_order_id
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from shared.database.claim import Intent
+    from shared.database.connect import Connection
+    from shared.database.epoch import Epoch
+    from shared.database.outbox import ReadyEntry
+
+BASE_URL = "http://127.0.0.1:1"
+LEASE = timedelta(seconds=30)
+QUARANTINE = timedelta(seconds=60)
+
+
+async def epoch_of(connection: Connection) -> Epoch:
+    """Read the epoch, as a process does at its start."""
+    return await epochs.current(connection, quarantine=QUARANTINE)
+
+
+async def peek(connection: Connection, **how: Any) -> list[ReadyEntry]:
+    """Look at what is ready, by default from the first entry on and with the default windows."""
+    defaults: dict[str, Any] = {
+        "low_water": 0,
+        "keys": [],
+        "limit": 100,
+        "max_key_block": timedelta(seconds=90),
+        "twin_window": timedelta(seconds=5),
+    }
+    return await outbox.peek(connection, **(defaults | how))
+
+
+def intend(entry: ReadyEntry, **changes: Any) -> Intent:
+    """Intend the next attempt of an entry."""
+    number = entry.attempts + 1
+    intent = claims.Intent(
+        entry_id=entry.entry_id,
+        order_id=entry.order.id,
+        number=number,
+        row_version=entry.row_version,
+        client_order_id=client_order_id(entry.order.id, number),
+        symbol=entry.key.symbol,
+        base_asset=entry.key.symbol.removesuffix("USDT"),
+        quote_asset="USDT",
+        environment_epoch=1,
+        lot_step=Decimal("0.00001"),
+        parameters="side=BUY",
+        signed_at_ms=1_700_000_000_000,
+        base_url=BASE_URL,
+        api_key_hash="00",
+        token=uuid4(),
+    )
+    return replace(intent, **changes)
+
+
+async def claim(
+    connection: Connection, intents: Sequence[Intent], epoch: Epoch | None = None
+) -> frozenset[UUID]:
+    """Claim intents and return the orders claimed."""
+    return await claims.claim(
+        connection,
+        intents,
+        recv_window_ms=5000,
+        owner="test",
+        lease=LEASE,
+        epoch=epoch or await epoch_of(connection),
+    )
+
+
+async def claim_all(connection: Connection, **how: Any) -> list[Intent]:
+    """Peek and claim everything that is ready; returns what was claimed, oldest first."""
+    intents = [intend(entry) for entry in await peek(connection, **how)]
+    mine = await claim(connection, intents)
+    return [intent for intent in intents if intent.order_id in mine]
