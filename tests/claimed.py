@@ -1,4 +1,4 @@
-"""Orders as they stand right after a claim, and what the exchange then says about them, for tests of settling."""
+"""Orders as they stand right after a claim, and what the exchange says about them, for tests of settling."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
+from shared.database import epoch
 from shared.domain.attempt import client_order_id
 from shared.domain.fill import FillOrigin
 from shared.domain.order import Market
@@ -113,19 +114,21 @@ async def claimed(
 
     """
     user_id, account_id = account
+    await epoch.current(connection, quarantine=timedelta(0))
     order_id = bot.order(user_id, account_id, symbol=f"{base}/{quote}", **columns)
     token = uuid4()
     async with connection.transaction():
         await connection.execute("UPDATE public.orders SET status = 'open' WHERE id = $1", order_id)
         await connection.execute(
             "UPDATE bridge.outbox SET state = 'sending', attempts = 1, token = $2, owner = 'test', "
-            "lease_until = clock_timestamp() + interval '30 seconds' WHERE order_id = $1",
+            "lease_until = clock_timestamp() + interval '30 s' WHERE order_id = $1",
             order_id,
             token,
         )
         await connection.execute(
-            "INSERT INTO bridge.attempt (order_id, number, client_order_id, account_id, user_id, market, symbol, parameters, "
-            "signed_at_ms, recv_window_ms, base_url, api_key_hash, epoch, token, base_asset, quote_asset, lot_step) "
+            "INSERT INTO bridge.attempt (order_id, number, client_order_id, account_id, user_id, market, "
+            "symbol, parameters, signed_at_ms, recv_window_ms, base_url, api_key_hash, epoch, token, "
+            "base_asset, quote_asset, lot_step) "
             "VALUES ($1, 1, $2, $3, $10, 'spot', $4, '', 0, 5000, $5, '', 1, $6, $7, $8, $9)",
             order_id,
             client_order_id(order_id, 1),
@@ -139,5 +142,13 @@ async def claimed(
             user_id,
         )
     return Claimed(
-        order_id, account_id, token, base, quote, exchange_order_id, str(columns.get("side", "buy"))
+        order_id,
+        account_id,
+        token,
+        base,
+        quote,
+        exchange_order_id,
+        str(columns.get("side", "buy")),
+        # The exchange hands out rising numbers: a later order trades later.
+        moment=START + timedelta(seconds=exchange_order_id),
     )

@@ -75,7 +75,7 @@ class FillListener:
     ) -> None:
         self._configuration = configuration
         self._pool = pool
-        self._metrics = metrics
+        self.metrics = metrics
         self.name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
         self._stop = asyncio.Event()
         self._log_seen = 0
@@ -129,7 +129,7 @@ class FillListener:
     def drain(self) -> None:
         """Take nothing new; `run` returns when what has come is applied."""
         log.info("draining", accounts=len(self._accounts))
-        self._metrics.draining.set(1)
+        self.metrics.draining.set(1)
         self._stop.set()
 
     def ready(self) -> State:
@@ -186,7 +186,7 @@ class FillListener:
             owner=self.name,
             pace=self._pace,
             reconcile=self._reconciler.want,
-            metrics=self._metrics,
+            metrics=self.metrics,
             recv_window_ms=self._configuration.protocol.recv_window_ms,
         )
         followed.carriers.append(carrier)
@@ -195,10 +195,10 @@ class FillListener:
 
     def _follow(self, environment: Environment) -> _Followed:
         """Begin to work for an environment."""
-        followed = _Followed(Lane(environment, self._pool, self._listeners, self._metrics))
+        followed = _Followed(Lane(environment, self._pool, self._listeners, self.metrics))
         self._followed[environment] = followed
         self._begin(self._applying, followed.lane.run(), "apply")
-        marker = Marker(environment, self._accounts, self._pool, self._metrics)
+        marker = Marker(environment, self._accounts, self._pool, self.metrics)
         self._begin(self._intake, marker.run(), "mark")
         return followed
 
@@ -216,6 +216,7 @@ class FillListener:
         """Look for gaps, and count."""
         for line in settled.lines:
             self._backfill.look_at(environment, line)
+            self._reconciler.heard(environment, line)
         for change in settled.positions:
             log.info(
                 change.kind,
@@ -244,6 +245,6 @@ class FillListener:
                 continue
             self._log_seen = epoch.written
             if epoch.changed:
-                self._metrics.epoch_changes.inc()
+                self.metrics.epoch_changes.inc()
                 log.error("epoch.changed", epoch=epoch.id, advice="see the runbook: failover, restore, copy")
             return

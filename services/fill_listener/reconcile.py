@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from typing import TYPE_CHECKING
 
 import structlog
 
+from services.fill_listener.quiet import Quiet
 from shared.binance.rest import Answer
 from shared.database import streams
 from shared.database.connect import DATABASE_AWAY
+from shared.database.streams import OpenAttempt
 from shared.domain.fill import UnreadablePayloadError
 
 if TYPE_CHECKING:
@@ -25,8 +28,7 @@ if TYPE_CHECKING:
     from services.fill_listener.backfill import Question
     from services.fill_listener.venues import Environment
     from shared.database.connect import Pool
-    from shared.database.streams import OpenAttempt
-    from shared.domain.settlement import OrderReport
+    from shared.domain.settlement import Line, OrderReport
     from shared.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -37,6 +39,8 @@ PARALLEL = 8
 RETRY_S = 0.5
 ACCOUNTS_AT_ONCE = 200
 NO_SUCH_ORDER = -2013
+UNANSWERED_FROM = 418  # ban, throttle, server errors: nothing was learned
+LOOK_FOR_QUIET_S = 0.5
 
 
 class Reconciler:
@@ -66,6 +70,7 @@ class Reconciler:
         self._metrics = metrics
         self._wanted: dict[UUID, None] = {}
         self._wake = asyncio.Event()
+        self._quiet = Quiet()
         self._slots = asyncio.Semaphore(PARALLEL)
 
     def want(self, account_id: UUID) -> None:
@@ -73,10 +78,30 @@ class Reconciler:
         self._wanted[account_id] = None
         self._wake.set()
 
+    def heard(self, environment: Environment, line: Line) -> None:
+        """Take note that something was heard of an order; a living one is asked for when it stays quiet."""
+        pair = environment.pair(line.symbol)
+        if line.terminal or line.exchange_status is None or pair is None:
+            self._quiet.ended(line.order_id, line.number)
+            return
+        attempt = OpenAttempt(
+            order_id=line.order_id,
+            number=line.number,
+            account_id=line.account_id,
+            symbol=line.symbol,
+            client_order_id=line.client_order_id,
+            exchange_order_id=line.exchange_order_id,
+            pair=pair,
+            executed=line.executed,
+            filled=line.filled,
+        )
+        self._quiet.heard(attempt, time.monotonic())
+
     async def run(self) -> None:
         """Reconcile what is wanted, and everything every few minutes, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_wanting())
+            tasks.create_task(self._keep_asking_the_quiet())
             while True:
                 await self._wake.wait()
                 await asyncio.sleep(GATHER_S)  # a connection subscribes many accounts at a time
@@ -89,6 +114,15 @@ class Reconciler:
             await asyncio.sleep(EVERY_S * random.uniform(0.8, 1.2))  # noqa: S311
             for account in self._accounts:
                 self.want(account.id)
+
+    async def _keep_asking_the_quiet(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_FOR_QUIET_S)
+            async with asyncio.TaskGroup() as tasks:
+                for attempt in self._quiet.due(time.monotonic()):
+                    account = self._accounts.get(attempt.account_id)
+                    if account is not None and account.credentials is not None:
+                        tasks.create_task(self._ask(account, attempt))
 
     async def _next_round(self) -> None:
         while self._wanted:
@@ -129,12 +163,16 @@ class Reconciler:
         if told is None or isinstance(told, Answer):
             self._not_found(account, attempt, told)
             return
+        if told.status.is_terminal:
+            self._quiet.ended(attempt.order_id, attempt.number)
         if told.executed != attempt.executed:
             self._metrics.reconcile_differences("executed").inc()
         self._apply(account.environment, told)
 
     def _not_found(self, account: Account, attempt: OpenAttempt, told: Answer | None) -> None:
         """Say what was not learned: a failed or empty answer never changes an order (promise 2)."""
+        if told is None or told.status >= UNANSWERED_FROM:
+            self._quiet.heard(attempt, time.monotonic())
         missing = told is not None and told.code == NO_SUCH_ORDER and attempt.exchange_order_id is not None
         self._metrics.reconciliations("open_orders", "missing" if missing else "failed").inc()
         if missing:

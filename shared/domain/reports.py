@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shared.domain.attempt import parse_client_order_id
 from shared.domain.fill import UnreadablePayloadError, from_answer, from_event, from_trade, moment_of
-from shared.domain.money import ZERO, parse_decimal
+from shared.domain.money import ZERO, exactly, parse_decimal
 from shared.domain.settlement import OrderReport
 from shared.domain.states import ExchangeStatus
 
@@ -101,10 +101,12 @@ def client_order_id_of_event(event: Mapping[str, Any]) -> str:
 
 
 def with_trades(report: OrderReport, trades: Iterable[Mapping[str, Any]], origin: FillOrigin) -> OrderReport:
-    """Add to a queried order the fills that `myTrades` lists for it.
+    """Add to an order the fills that `myTrades` lists for it.
+
+    Trades may be listed before we are told of them otherwise, so the order has executed at least their sum.
 
     Args:
-        report: of the same order, asked for before the trades were.
+        report: of the same order, made before the trades were asked for.
         trades: the answer of `myTrades?orderId=`; those of other orders are left out.
         origin: see `report_of_answer`.
 
@@ -113,9 +115,16 @@ def with_trades(report: OrderReport, trades: Iterable[Mapping[str, Any]], origin
 
     """
     owned = _owned(origin, report)
-    fills = [from_trade(trade, owned) for trade in trades]
+    told = [from_trade(trade, owned) for trade in trades]
+    fills = tuple(fill for fill in told if fill.exchange_order_id == report.exchange_order_id)
+    with exactly():
+        executed = sum((fill.quantity for fill in fills), ZERO)
+        executed_quote = sum((fill.quote for fill in fills), ZERO)
     return replace(
-        report, fills=tuple(fill for fill in fills if fill.exchange_order_id == report.exchange_order_id)
+        report,
+        fills=fills,
+        executed=max(report.executed, executed),
+        executed_quote=max(report.executed_quote, executed_quote),
     )
 
 

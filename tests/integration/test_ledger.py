@@ -1,4 +1,4 @@
-"""DESIGN 6 on a real database: fills stored once, positions counted from them, the bot's rows written for it."""
+"""DESIGN 6 on a real database: fills stored once, positions counted from them, the bot's rows written."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def bought(
 async def test_a_buy_opens_a_position_net_of_its_fee(
     connection: Connection, bot: Bot, account: tuple[UUID, UUID]
 ) -> None:
-    """One filled buy gives one open row with the slash symbol, no NULL, net size and the order's reasoning."""
+    """One filled buy gives one open row: slash symbol, no NULL, net size, the order's reasoning."""
     order = await claimed(connection, bot, account, reasoning="the trend")
     order.trade(7, "0.005", "70000", fee="0.000005", asset="BTC", last=True)
     settled = await settle(connection, order.reports())
@@ -98,7 +98,7 @@ async def test_grow_reduce_close(connection: Connection, bot: Bot, account: tupl
 
 
 async def test_dust_ends_a_position(connection: Connection, bot: Bot, account: tuple[UUID, UUID]) -> None:
-    """What is smaller than the lot step cannot be sold: it closes the position and is carried into the next."""
+    """What is smaller than the lot step cannot be sold: it ends the position and goes into the next."""
     await bought(connection, bot, account, "0.005", "70000", exchange_order_id=1)
     sell = await claimed(connection, bot, account, side="sell", exchange_order_id=2)
     sell.trade(20, "0.00499", "71000", fee="0.35429", asset="USDT", last=True)
@@ -233,27 +233,29 @@ def open_position_of_the_bot(bot: Bot, user: UUID, account_id: UUID) -> UUID:
     """Insert an open SOL position as the bot would."""
     identity = uuid4()
     bot.connection.execute(
-        "INSERT INTO positions (id, user_id, exchange_account_id, symbol, market_type, side, size, entry_price, "
-        "current_price, liquidation_price, stop_loss_price, take_profit_price, trailing_stop_pct, open_reasoning, "
-        "opened_at) VALUES (%s, %s, %s, 'SOL/USDT', 'spot', 'long', 1, 100, 100, 0, 0, 0, 0, '', now())",
+        "INSERT INTO positions (id, user_id, exchange_account_id, symbol, market_type, side, size, "
+        "entry_price, current_price, liquidation_price, stop_loss_price, take_profit_price, "
+        "trailing_stop_pct, open_reasoning, opened_at) "
+        "VALUES (%s, %s, %s, 'SOL/USDT', 'spot', 'long', 1, 100, 100, 0, 0, 0, 0, '', now())",
         [identity, user, account_id],
     )
     return identity
 
 
 async def everything(connection: Connection) -> dict[str, list[Any]]:
-    """Read what must not change: rows, fills, positions and events, without the times of our own writing."""
+    """Read what must not change: rows, fills, positions, events, without the times of our writing."""
     queries = {
-        "orders": "SELECT status, exchange_order_id, filled_amount, avg_fill_price, fee, fee_currency, filled_at "
-        "FROM public.orders ORDER BY id",
-        "fills": "SELECT exchange_order_id, trade_id, price, quantity, commission, applied FROM bridge.fill ORDER BY 1, 2",
-        "attempts": "SELECT outcome, exchange_status, executed, executed_quote, filled, fee, fee_asset FROM bridge.attempt "
-        "ORDER BY order_id",
+        "orders": "SELECT status, exchange_order_id, filled_amount, avg_fill_price, fee, fee_currency, "
+        "filled_at FROM public.orders ORDER BY id",
+        "fills": "SELECT exchange_order_id, trade_id, price, quantity, commission, applied FROM bridge.fill "
+        "ORDER BY 1, 2",
+        "attempts": "SELECT outcome, exchange_status, executed, executed_quote, filled, fee, fee_asset "
+        "FROM bridge.attempt ORDER BY order_id",
         "entries": "SELECT state, has_evidence FROM bridge.outbox ORDER BY id",
         "ledger": "SELECT number, size, cost, entry_price, realized, fees, status, opened_at, closed_at "
         "FROM bridge.position ORDER BY opened_at, number",
-        "positions": "SELECT symbol, size, entry_price, current_price, realized_pnl, status, opened_at, closed_at "
-        "FROM public.positions ORDER BY opened_at, id",
+        "positions": "SELECT symbol, size, entry_price, current_price, realized_pnl, status, opened_at, "
+        "closed_at FROM public.positions ORDER BY opened_at, id",
         "events": "SELECT kind, order_id FROM bridge.event ORDER BY id",
     }
     return {name: [tuple(row) for row in await connection.fetch(query)] for name, query in queries.items()}
