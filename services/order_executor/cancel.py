@@ -73,7 +73,7 @@ class Canceller:
     async def look(self) -> None:
         """Close what was cancelled before it was sent, and cancel at the exchange what is live there."""
         async with self._pool.acquire() as connection:
-            closed = await close_unsent(connection)
+            closed = await close_unsent(connection, self._accounts)
             wanted = await take_cancels(connection, again_after=self._again_after, accounts=self._accounts)
         for order_id, status in closed:
             if status == "canceled":

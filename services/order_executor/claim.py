@@ -9,6 +9,7 @@ between claim and first byte. What it learns about waiting keys is a hint; the o
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -158,6 +159,9 @@ class Claimer:
         # A key that brought nothing is forgotten until a notification or the sweep names it again.
         known.intersection_update(self._slots.busy_keys())
         known.update(entry.key for entry in entries)
+        for entry in entries:
+            if entry.attempts == 0 and entry.waiting_code is None:
+                self._metrics.wakeup.observe(entry.age.total_seconds())
         return entries
 
     async def _prepare(self, connection: Connection, entries: Sequence[ReadyEntry]) -> list[Prepared]:
@@ -197,6 +201,7 @@ class Claimer:
     ) -> list[Claimed]:
         orders = [self._intend(order) for order in prepared]
         await failpoints.reached("claim.before")
+        started = time.monotonic()
         try:
             mine = await claim(
                 connection,
@@ -213,6 +218,7 @@ class Claimer:
         except NotDurableError as error:
             self._give_back(orders, str(error))
             return []
+        self._metrics.claim.observe(time.monotonic() - started)
         await failpoints.reached("claim.committed")
         claimed = [order for order in orders if order.intent.order_id in mine]
         for order in claimed:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -33,7 +35,7 @@ from shared.database.connect import DATABASE_AWAY
 from shared.database.settle import settle
 from shared.domain.order import Market
 from shared.domain.settlement import OrderReport
-from shared.domain.states import AttemptOutcome
+from shared.domain.states import AttemptOutcome, EntryState
 from shared.keys import Keys
 from shared.telemetry.server import State
 
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from shared.database.connect import Pool
+    from shared.database.epoch import Epoch
     from shared.database.settle import Finding, Settled
     from shared.settings import Configuration
     from shared.telemetry.metrics import Metrics
@@ -75,7 +78,7 @@ class Executor:
         self._draining = asyncio.Event()
         self._slots = Slots(protocol.send_slots)
         self._epochs = EpochWatch(pool, protocol, metrics)
-        self._settler = Settler(pool, self._settled, self._epochs.look)
+        self._settler = Settler(pool, metrics, self._settled, self._epochs.look)
         self._take_in = TakeIn(
             pool, metrics, accounts=accounts, sweep_interval=protocol.sweep_interval, on_sweep=self._sweep
         )
@@ -94,7 +97,7 @@ class Executor:
             accounts,
             metrics,
         )
-        self._recheck = Recheck(pool, name, self._venues, keys, self._settler, accounts)
+        self._recheck = Recheck(pool, name, self._venues, keys, self._settler, accounts, protocol.lease)
         self._claimer = Claimer(
             pool,
             name,
@@ -176,6 +179,7 @@ class Executor:
         await self._open_venues()
         await self._recheck.look(epoch)
         await self._pauses.refresh()
+        self._measure(epoch)
         await self._canceller.look()
 
     async def _open_venues(self) -> None:
@@ -185,6 +189,19 @@ class Executor:
         for testnet in environments:
             if testnet or self._configuration.guards.live_trading:
                 self._venues.of(Market.SPOT, testnet=testnet)
+
+    def _measure(self, epoch: Epoch) -> None:
+        self._metrics.live_trading.set(self._configuration.guards.live_trading)
+        self._metrics.quarantine.set(epoch.quarantine_until > datetime.now(UTC))
+        self._metrics.send_slots_busy.set(len(self._slots.tokens))
+        for venue in self._venues:
+            labels = (venue.market, "live" if venue.live else "testnet")
+            error_ms = venue.rest.clock.error_ms()
+            if error_ms is not None:
+                # The local scale is a machine's own; the wall clock is what people compare with.
+                wall_ms = venue.rest.clock.exchange_now_ms() - time.time() * 1000
+                self._metrics.clock_offset(*labels).set(wall_ms / 1000)
+                self._metrics.clock_error(*labels).set(error_ms / 1000)
 
     async def _keep_leases(self) -> None:
         """Renew the leases of what is in flight here (PROTOCOL 3)."""
@@ -216,6 +233,16 @@ class Executor:
             if line.token is not None:
                 self._slots.release(line.token)
             self._metrics.attempts(line.market, str(line.outcome)).inc()
+            if line.entry_state is EntryState.BACKOFF:
+                self._metrics.retries(line.market, line.reason_code or "").inc()
+            if line.late and "accepted_late" in line.events:
+                self._metrics.late_evidence(line.market).inc()
+                log.error(
+                    "order.found_late",
+                    order_id=str(line.order_id),
+                    client_order_id=line.client_order_id,
+                    advice="an order exists that was settled as not existing; its account is halted: runbook",
+                )
             if line.outcome is AttemptOutcome.ACCEPTED:
                 self._metrics.orders_executed(line.market).inc()
             elif line.outcome is AttemptOutcome.REJECTED:

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-NOBODY_ELSE_FOR = timedelta(seconds=10)
 CLOCK_MARGIN = timedelta(seconds=10)
 LIST_REACHES_BACK = timedelta(hours=23)  # the order list by time covers 24 h (Spot docs, "All orders")
 FULL_PAGE = 1000
@@ -55,6 +54,7 @@ class Recheck:
         venues: where to ask.
         keys: the accounts' keys.
         settler: takes what was found, or proven absent.
+        lease: nobody else asks about a row for that long.
         accounts: served by this process; None = all.
 
     """
@@ -66,6 +66,7 @@ class Recheck:
         venues: Venues,
         keys: Keys,
         settler: Settler,
+        lease: timedelta,
         accounts: list[UUID] | None,
     ) -> None:
         self._pool = pool
@@ -73,13 +74,14 @@ class Recheck:
         self._venues = venues
         self._keys = keys
         self._settler = settler
+        self._lease = lease
         self._accounts = accounts
 
     async def look(self, epoch: Epoch) -> None:
         """Ask about the rows that are due; called with every sweep."""
         async with self._pool.acquire() as connection:
             rows = await take_old_rows(
-                connection, epoch.id, owner=self._name, lease=NOBODY_ELSE_FOR, accounts=self._accounts
+                connection, epoch.id, owner=self._name, lease=self._lease, accounts=self._accounts
             )
         for _, group in groupby(sorted(rows, key=_key), key=_key):
             await self._ask(epoch, list(group))

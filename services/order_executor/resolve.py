@@ -58,7 +58,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 MOST_QUESTIONS_AT_ONCE = 8
-NOBODY_ELSE_FOR = timedelta(seconds=30)
 LONGEST_WAIT = timedelta(seconds=60)
 
 
@@ -108,6 +107,7 @@ class Resolver:
         self._epochs = epochs
         self._accounts = accounts
         self._metrics = metrics
+        self._lease = protocol.lease
         self._asker = Asker(pool, metrics)
         # Scaled-down waits want quicker looks; with real ones a look a second is plenty.
         self._look_every_s = min(1.0, protocol.query_lag.total_seconds() / 4 or 1.0)
@@ -125,7 +125,7 @@ class Resolver:
             try:
                 async with self._pool.acquire() as connection:
                     attempts = await unknowns.take_unknown(
-                        connection, owner=self._name, lease=NOBODY_ELSE_FOR, accounts=self._accounts
+                        connection, owner=self._name, lease=self._lease, accounts=self._accounts
                     )
             except (*DATABASE_AWAY, asyncpg.PostgresError) as error:
                 log.warning("resolve.database_away", error=str(error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -12,12 +13,14 @@ from shared import failpoints
 from shared.database.claim import EpochChangedError
 from shared.database.connect import DATABASE_AWAY, NotDurableError
 from shared.database.settle import settle
+from shared.domain.errors import DomainError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from shared.database.connect import Pool
     from shared.database.settle import Finding, Settled
+    from shared.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +33,7 @@ class Settler:
 
     Args:
         pool: work connections.
+        metrics: of this process.
         on_settled: told what was written.
         on_epoch: compares the epoch, after a restart or a change of the database.
 
@@ -38,10 +42,12 @@ class Settler:
     def __init__(
         self,
         pool: Pool,
+        metrics: Metrics,
         on_settled: Callable[[Sequence[Finding], Settled], None],
         on_epoch: Callable[[], Awaitable[object]],
     ) -> None:
         self._pool = pool
+        self._metrics = metrics
         self._on_epoch = on_epoch
         self._on_settled = on_settled
         self._queue: asyncio.Queue[Finding] = asyncio.Queue()
@@ -68,8 +74,10 @@ class Settler:
         while True:
             try:
                 await failpoints.reached("settle.before")
+                started = time.monotonic()
                 async with self._pool.acquire() as connection:
                     settled = await settle(connection, batch)
+                self._metrics.settle.observe(time.monotonic() - started)
                 await failpoints.reached("settle.committed")
             except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
                 # Somebody (the bot) holds one of the rows; the others must not wait for it.
@@ -80,7 +88,7 @@ class Settler:
                 log.warning("settle.row_locked", order_id=str(batch[0].order_id))
             except EpochChangedError:
                 await self._on_epoch()
-            except asyncpg.DataError as error:
+            except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, DomainError) as error:
                 # One finding that cannot be written must not stop the others: its lease runs out, then we
                 # ask.
                 if len(batch) > 1:

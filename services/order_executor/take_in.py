@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from uuid import UUID
 
-    from shared.database.connect import Pool
+    from shared.database.connect import Connection, Pool
     from shared.database.outbox import Key
     from shared.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
+
+OPEN_STATES = ("new", "held", "sending", "unknown", "backoff", "submitted")
 
 
 class TakeIn:
@@ -72,6 +74,7 @@ class TakeIn:
             on_notification=lambda _channel: self.wake.set(),
             on_connected=self._connected,
             on_down=lambda: self._metrics.listen_up.set(0),
+            on_probed=self._metrics.listen_lag.set,
             application_name=application_name,
         )
 
@@ -92,7 +95,9 @@ class TakeIn:
             try:
                 await self._sweep()
                 self.swept = True
+                self._metrics.database_up.set(1)
             except DATABASE_AWAY as error:
+                self._metrics.database_up.set(0)
                 log.warning("sweep.database_away", error=str(error))
             except asyncpg.PostgresError as error:
                 log.warning("sweep.failed", error=str(error), advice="run `bridge doctor`")
@@ -100,6 +105,18 @@ class TakeIn:
                 await asyncio.wait_for(self._sweep_now.wait(), self._interval.total_seconds())
             except TimeoutError:
                 continue
+
+    async def _measure(self, connection: Connection) -> None:
+        depth = await outbox.depth(connection)
+        states = [(state, depth.get(state)) for state in OPEN_STATES]
+        self._metrics.queue_depth.replace({(s,): float(d.entries if d else 0) for s, d in states})
+        self._metrics.queue_oldest.replace({(s,): d.oldest.total_seconds() if d else 0.0 for s, d in states})
+        self._metrics.queue_read.set_to_current_time()
+        self._metrics.trigger_errors.set(await outbox.trigger_failures(connection))
+        switches = await outbox.switches(connection)
+        scopes = [(scope, switches.get(scope, (0, 0))) for scope in ("global", "account", "symbol")]
+        self._metrics.halted.replace({(scope,): float(halted) for scope, (halted, _) in scopes})
+        self._metrics.reduce_only.replace({(scope,): float(reduce) for scope, (_, reduce) in scopes})
 
     async def _sweep(self) -> None:
         async with self._pool.acquire() as connection:
@@ -112,8 +129,6 @@ class TakeIn:
                 log.warning("sweep.leases_expired", orders=[str(order) for order in expired])
             self.known |= await outbox.keys_waiting(connection, self._accounts)
             self.low_water = await outbox.low_water_mark(connection, trail=self._interval)
-            counts = await outbox.depth(connection)
-        self._metrics.queue_depth.replace({(state,): count for state, count in counts.items()})
-        self._metrics.queue_read.set_to_current_time()
+            await self._measure(connection)
         await self._on_sweep()
         self.wake.set()

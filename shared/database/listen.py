@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+import time
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -37,6 +38,7 @@ class Listener:
         on_notification: called for every notification with the channel, from the event loop.
         on_connected: called after every (re)connect, once listening is proven: notifications may have been
             lost before.
+        on_probed: called with the seconds a probe took from its NOTIFY to its arrival.
         on_down: called when the connection is lost or does not deliver.
         application_name: shown in `pg_stat_activity`.
 
@@ -49,6 +51,7 @@ class Listener:
         *,
         on_notification: Callable[[str], None],
         on_connected: Callable[[], None],
+        on_probed: Callable[[float], None],
         on_down: Callable[[], None],
         application_name: str,
     ) -> None:
@@ -56,6 +59,7 @@ class Listener:
         self._channels = channels
         self._on_notification = on_notification
         self._on_connected = on_connected
+        self._on_probed = on_probed
         self._on_down = on_down
         self._application_name = application_name
         self._probe_channel = f"bridge_probe_{secrets.token_hex(6)}"
@@ -123,9 +127,11 @@ class Listener:
     async def _delivers(self, connection: Connection) -> bool:
         """Notify ourselves and wait for it."""
         self._probed.clear()
+        asked = time.monotonic()
         await connection.execute("SELECT pg_notify($1, '')", self._probe_channel)
         try:
             await asyncio.wait_for(self._probed.wait(), PROBE_ANSWER_WITHIN_S)
         except TimeoutError:
             return False
+        self._on_probed(time.monotonic() - asked)
         return True

@@ -224,6 +224,26 @@ async def get_pending_by_user(connection: Connection, user_id: UUID) -> list[Pen
     return [pending_order(row) for row in await connection.fetch(statement("pending"), None, user_id)]
 
 
-async def depth(connection: Connection) -> dict[str, int]:
+class Depth(NamedTuple):
+    """How many entries are in a state, and for how long the oldest."""
+
+    entries: int
+    oldest: timedelta
+
+
+async def depth(connection: Connection) -> dict[str, Depth]:
     """Count the entries in each state that is not final."""
-    return {row["state"]: row["n"] for row in await connection.fetch(statement("depth"))}
+    rows = await connection.fetch(statement("depth"))
+    return {row["state"]: Depth(row["n"], row["oldest"]) for row in rows}
+
+
+async def trigger_failures(connection: Connection) -> int:
+    """Return how often the trigger could not take a row in since it was installed."""
+    failures: int = await connection.fetchval(statement("trigger_failures"))
+    return failures
+
+
+async def switches(connection: Connection) -> dict[str, tuple[int, int]]:
+    """Return by scope how many halts and how many reduce-only switches are on."""
+    rows = await connection.fetch(statement("switches"))
+    return {row["scope"]: (row["halted"], row["reduce_only"]) for row in rows}
