@@ -97,7 +97,7 @@ class Executor:
             accounts,
             metrics,
         )
-        self._recheck = Recheck(pool, name, self._venues, keys, self._settler, accounts, protocol.lease)
+        self._recheck = Recheck(pool, name, self._venues, keys, self._settler, protocol.lease, accounts)
         self._claimer = Claimer(
             pool,
             name,
