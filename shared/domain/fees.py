@@ -10,13 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shared.domain.money import ZERO, exactly, to_ledger
+from shared.domain.money import exactly, to_ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from decimal import Decimal
-
-    from shared.domain.fill import Fill
 
 
 USD_LIKE = frozenset({"USD", "USDT", "USDC", "FDUSD"})
@@ -94,20 +92,3 @@ def commission_in_quote(
     if not commission or asset == quote:
         return commission
     return convert(commission, asset, quote, {**prices, (base, quote): price})
-
-
-def order_fee(fills: Iterable[Fill], quote: str) -> tuple[Decimal, str]:
-    """Sum the commissions of one order for `orders.fee` and `orders.fee_currency`.
-
-    Returns:
-        Amount and asset as charged when all fills were charged in one asset; else the sum in quote. ('' when
-        nothing was charged; a commission nobody could value yet is left out of a sum in quote.)
-
-    """
-    charged = [fill for fill in fills if fill.commission]
-    assets = {fill.commission_asset for fill in charged}
-    with exactly():
-        if len(assets) == 1:
-            return sum((fill.commission for fill in charged), ZERO), assets.pop()
-        values = [fill.commission_in_quote for fill in charged if fill.commission_in_quote is not None]
-        return sum(values, ZERO), quote if charged else ""

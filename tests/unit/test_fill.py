@@ -5,17 +5,15 @@ from __future__ import annotations
 import itertools
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from shared.domain.fees import commission_in_quote, convert, order_fee, usd_value
+from shared.domain.fees import convert, usd_value
 from shared.domain.fill import (
     Fill,
     FillOrigin,
@@ -26,18 +24,6 @@ from shared.domain.fill import (
     from_trade,
 )
 from shared.domain.order import Market, OrderStatus, Side
-from shared.domain.roll_up import (
-    Agrees,
-    Excess,
-    Gap,
-    OrderProgress,
-    OrderReport,
-    advance,
-    conserve,
-    report_from_event,
-    report_from_order,
-    roll_up,
-)
 
 D = Decimal
 START = datetime(2026, 11, 1, tzinfo=UTC)
@@ -226,185 +212,6 @@ def test_documented_payloads_are_read() -> None:
     assert canceled.client_order_id == wrapped["event"]["C"]
 
 
-def report(status: str, executed: str, quote: str | None = None, second: int = 0) -> OrderReport:
-    """A cumulative statement; 100 quote per base unless said."""
-    worth = D(quote) if quote is not None else D(executed) * 100
-    end = None if status in ("NEW", "PARTIALLY_FILLED") else OrderStatus(status.lower())
-    return OrderReport("1", "b", "BTCUSDT", end, D(executed), worth, START + timedelta(seconds=second))
-
-
-def joined(*reports: OrderReport) -> OrderProgress:
-    progress = OrderProgress()
-    for one in reports:
-        progress = advance(progress, one)
-    return progress
-
-
-def test_older_and_lower_reports_change_nothing() -> None:
-    """The end stays, the largest quantity stays."""
-    done = joined(report("PARTIALLY_FILLED", "1"), report("FILLED", "3", second=9))
-    assert done.status is OrderStatus.FILLED
-    for late in (
-        report("NEW", "0", second=1),
-        report("PARTIALLY_FILLED", "2", second=5),
-        report("FILLED", "3", second=9),
-    ):
-        assert advance(done, late) == done
-
-
-def test_late_fills_still_raise_what_an_ended_order_filled() -> None:
-    """A cancel that crossed a fill: the exchange has the last word on quantity, the end stays."""
-    late = joined(report("CANCELED", "1"), report("PARTIALLY_FILLED", "2", second=1))
-    assert (late.status, late.executed, late.executed_quote) == (OrderStatus.CANCELED, D(2), D(200))
-
-
-def test_status_follows_what_was_executed() -> None:
-    """Open, then partial, then the end."""
-    assert OrderProgress().status is OrderStatus.OPEN
-    assert joined(report("NEW", "0")).status is OrderStatus.OPEN
-    assert joined(report("NEW", "0.1")).status is OrderStatus.PARTIAL
-
-
-REPORTS = st.builds(
-    report,
-    st.sampled_from(["NEW", "PARTIALLY_FILLED", "FILLED", "CANCELED", "EXPIRED"]),
-    st.sampled_from(["0", "1", "2", "3"]),
-    st.sampled_from([None, "7"]),
-    second=st.integers(0, 5),
-)
-
-
-@given(st.lists(REPORTS, max_size=6), st.randoms(use_true_random=False))
-def test_reports_in_any_order_and_repetition_join_to_the_same(told: list[OrderReport], random: Any) -> None:
-    """Even contradicting ones."""
-    shuffled = told + [one for one in told if random.random() < 0.5]
-    random.shuffle(shuffled)
-    assert joined(*shuffled) == joined(*told)
-
-
-def fill(number: int, quantity: str, price: str = "100", fee: str = "0", asset: str = "") -> Fill:
-    value = commission_in_quote(D(fee), asset, ("BTC", "USDT"), D(price), {("BNB", "USDT"): D(700)})
-    return replace(
-        told_by_stream(),
-        trade_id=number,
-        quantity=D(quantity),
-        price=D(price),
-        quote=D(quantity) * D(price),
-        commission=D(fee),
-        commission_asset=asset,
-        commission_in_quote=value,
-        traded_at=START + timedelta(seconds=number),
-    )
-
-
-def compared(fills: list[Fill], progress: OrderProgress) -> object:
-    return conserve(fills, progress.executed, progress.executed_quote)
-
-
-def test_conservation_finds_gap_and_excess() -> None:
-    """Stored fills against the exchange's cumulative quantity and quote."""
-    fills = [fill(1, "1"), fill(2, "0.5", "110")]
-    assert compared(fills, joined(report("PARTIALLY_FILLED", "1.5", "155"))) == Agrees()
-    assert compared(fills[:1], joined(report("PARTIALLY_FILLED", "1.5", "155"))) == Gap(D("0.5"), D(55))
-    assert compared(fills, joined(report("PARTIALLY_FILLED", "1"))) == Excess(D("0.5"), D(55))
-    assert compared(fills, joined(report("PARTIALLY_FILLED", "1.5", "156"))) == Gap(D(0), D(1))
-    assert compared(fills, joined(report("PARTIALLY_FILLED", "1.5", "154"))) == Excess(D(0), D(1))
-    assert compared([], OrderProgress()) == Agrees()
-
-
-def test_conservation_forgives_the_last_decimal_of_each_fill() -> None:
-    """And takes a missing quote (very old orders) for no statement."""
-    fills = [fill(1, "1"), fill(2, "0.5", "110")]
-    assert compared(fills, joined(report("FILLED", "1.5", "155.00000002"))) == Agrees()
-    assert isinstance(compared(fills, joined(report("FILLED", "1.5", "155.00000003"))), Gap)
-    unknown = replace(report("FILLED", "1.5"), executed_quote=None)
-    assert compared(fills, joined(unknown)) == Agrees()
-
-
-def test_roll_up_of_a_filled_order() -> None:
-    """Amount in base, average in quote per base at 8 decimals, fee as charged, time of the last fill."""
-    fills = [fill(1, "1", "100", "0.001", "BTC"), fill(2, "2", "101", "0.002", "BTC")]
-    figures = roll_up(fills, joined(report("FILLED", "3", "302")), "USDT")
-    assert figures.status is OrderStatus.FILLED
-    assert figures.filled_amount == 3
-    assert figures.avg_fill_price == D("100.66666667")
-    assert (figures.fee, figures.fee_currency) == (D("0.003"), "BTC")
-    assert figures.filled_at == START + timedelta(seconds=2)
-
-
-def test_roll_up_converts_fees_of_several_assets_to_quote() -> None:
-    """BNB ran out between two fills."""
-    fills = [fill(1, "1", "100", "0.0001", "BNB"), fill(2, "1", "100", "0.001", "BTC")]
-    figures = roll_up(fills, joined(report("FILLED", "2")), "USDT")
-    assert (figures.fee, figures.fee_currency) == (D("0.17"), "USDT")
-
-
-def test_roll_up_without_fills_writes_zeros() -> None:
-    """Never NULL, and no time before the status is filled."""
-    figures = roll_up([], joined(report("EXPIRED", "0")), "USDT")
-    assert (figures.filled_amount, figures.avg_fill_price, figures.fee) == (D(0), D(0), D(0))
-    assert figures.fee_currency == ""
-    assert figures.filled_at is None
-    assert figures.status is OrderStatus.EXPIRED
-
-
-def test_roll_up_takes_the_exchanges_sums_while_fills_are_missing() -> None:
-    """A filled order never shows less than the exchange says."""
-    figures = roll_up([fill(1, "1")], joined(report("FILLED", "2", "210", second=7)), "USDT")
-    assert (figures.filled_amount, figures.avg_fill_price) == (D(2), D(105))
-
-
-def test_roll_up_of_fills_ahead_of_every_report_is_partial() -> None:
-    """A backfill may be faster than the stream."""
-    assert roll_up([fill(1, "1")], OrderProgress(), "USDT").status is OrderStatus.PARTIAL
-
-
-@pytest.mark.parametrize(
-    ("status", "end"),
-    [
-        ("NEW", None),
-        ("PENDING_NEW", None),
-        ("PARTIALLY_FILLED", None),
-        ("FILLED", OrderStatus.FILLED),
-        ("CANCELED", OrderStatus.CANCELED),
-        ("REJECTED", OrderStatus.REJECTED),
-        ("EXPIRED", OrderStatus.EXPIRED),
-        ("EXPIRED_IN_MATCH", OrderStatus.EXPIRED),
-    ],
-)
-def test_states_of_the_exchange_in_the_bots_words(status: str, end: OrderStatus | None) -> None:
-    """From the stream and from an answer alike."""
-    assert report_from_event(event(X=status)).end is end
-    assert report_from_order(answer(status=status)).end is end
-
-
-def test_unknown_state_is_an_error() -> None:
-    """A new state of the exchange's is not guessed at."""
-    with pytest.raises(UnreadablePayloadError, match="BRAND_NEW"):
-        report_from_event(event(X="BRAND_NEW"))
-
-
-def test_cancel_event_carries_the_orders_id_in_another_field() -> None:
-    """`c` is the cancel request's own id then."""
-    assert (
-        report_from_event(event(x="CANCELED", X="CANCELED", c="random", C="ours")).client_order_id == "ours"
-    )
-
-
-def test_negative_cumulative_quote_means_not_available() -> None:
-    """The exchange writes that for very old orders."""
-    assert report_from_order(answer(cummulativeQuoteQty="-1.00000000")).executed_quote is None
-
-
-def test_reason_of_an_expiry_is_kept() -> None:
-    """From either source."""
-    assert (
-        report_from_event(event(X="EXPIRED", eR="INSUFFICIENT_LIQUIDITY")).reason == "INSUFFICIENT_LIQUIDITY"
-    )
-    assert report_from_order(answer(status="EXPIRED", expiryReason="X")).reason == "X"
-    assert report_from_event(event()).reason == ""
-
-
 PRICES = {
     ("BTC", "USDT"): D(70000),
     ("BNB", "BTC"): D("0.01"),
@@ -435,10 +242,3 @@ def test_dollar_likes_count_as_dollars() -> None:
     assert usd_value(D(5), "USDC", {}) == 5
     assert usd_value(D(1), "BNB", PRICES) == 700
     assert usd_value(D(1), "NOWHERE", PRICES) is None
-
-
-def test_fee_nobody_could_value_is_left_out_of_the_sum() -> None:
-    """The sum in quote names what is known."""
-    unknown = replace(fill(2, "1", fee="1", asset="XYZ"), commission_in_quote=None)
-    assert order_fee([fill(1, "1", fee="0.5", asset="USDT"), unknown], "USDT") == (D("0.5"), "USDT")
-    assert order_fee([unknown], "USDT") == (D(1), "XYZ")
