@@ -28,14 +28,14 @@ class CancelWanted:
     account: AccountRow
 
 
-async def close_unsent(connection: Connection) -> list[tuple[UUID, str]]:
+async def close_unsent(connection: Connection, accounts: list[UUID] | None = None) -> list[tuple[UUID, str]]:
     """Close entries whose row was cancelled (or moved by somebody else) before it was sent.
 
     Returns:
         Row and the status found; anything but `canceled` means that somebody else executes the same rows.
 
     """
-    rows = await connection.fetch(statement("close_unsent"))
+    rows = await connection.fetch(statement("close_unsent"), accounts)
     return [(row["order_id"], row["status"]) for row in rows]
 
 

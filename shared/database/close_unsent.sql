@@ -1,11 +1,13 @@
 -- PROTOCOL 9: cancelled before the claim, while held or between two attempts: never sent. A row that left `pending` to anything
 -- else without us was moved by somebody else (the bot's own executor): said loudly, and never sent either.
+-- $1 accounts served (null: all)
 WITH gone AS MATERIALIZED (
     SELECT e.id, e.order_id, e.account_id, o.status::text AS status
       FROM bridge.outbox AS e
       JOIN public.orders AS o ON o.id = e.order_id
      WHERE e.state IN ('new', 'held', 'backoff') AND NOT bridge.awaits_round(e.id, e.asked_epoch)
        AND o.status NOT IN ('pending', 'open')
+       AND ($1::uuid[] IS NULL OR e.account_id = ANY ($1))
      ORDER BY e.order_id
        FOR UPDATE OF o, e SKIP LOCKED
 ), entry AS (

@@ -1,4 +1,4 @@
-"""Connections of the command line: one at a time, synchronous, each statement a transaction unless said otherwise.
+"""Connections of the command line: one at a time, synchronous, autocommit.
 
 They take the same `$1` statements as the services' connections, so one test plans all of them.
 """
@@ -6,7 +6,7 @@ They take the same `$1` statements as the services' connections, so one test pla
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, LiteralString, cast
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import RawCursor
@@ -49,13 +49,13 @@ def connect(dsn: str, *, application_name: str = "bridge") -> Connection:
 
 def run(connection: Connection, name: str, *arguments: object) -> list[Row]:
     """Run `shared/database/<name>.sql` and return its rows, if it has any."""
-    cursor = connection.execute(cast(LiteralString, statement(name)), arguments)
+    cursor = connection.execute(cast("LiteralString", statement(name)), arguments)
     return cursor.fetchall() if cursor.description is not None else []
 
 
 @contextmanager
 def changing(connection: Connection) -> Iterator[None]:
-    """Begin a transaction that is durable when it ends, and waits for nobody's lock longer than the services do.
+    """Begin a transaction that is durable when it ends and waits for no lock longer than the services do.
 
     Set for the transaction only: behind a pooler a session's settings would stay with the next user.
     """
