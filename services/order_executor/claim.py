@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from shared.database.connect import Connection, Pool
     from shared.database.epoch import Epoch
     from shared.database.outbox import ReadyEntry
+    from shared.domain.verdicts import Verdict
     from shared.settings import ProtocolSettings
     from shared.telemetry.metrics import Metrics
 
@@ -57,6 +58,22 @@ class Claimed:
     prepared: Prepared
     intent: Intent
     params: Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What one look brought.
+
+    Attributes:
+        claimed: send these now.
+        passed_over: prepared, but not as they were any more, or locked.
+        settled: refused or held; the rows behind them may be ready now.
+
+    """
+
+    claimed: Sequence[Claimed] = ()
+    passed_over: int = 0
+    settled: int = 0
 
 
 class Claimer:
@@ -117,7 +134,7 @@ class Claimer:
         """Claim until nothing is ready or no slot is free."""
         while self._slots.free and not draining.is_set():
             try:
-                claimed = await self._claim_once()
+                looked = await self._claim_once()
             except DATABASE_AWAY as error:
                 log.warning("claim.database_away", error=str(error))
                 await asyncio.sleep(RETRY_S)
@@ -127,23 +144,29 @@ class Claimer:
                 # The rows stay where they are; the sweep brings us back.
                 log.warning("claim.failed", error=str(error), advice="run `bridge doctor`")
                 return
-            for order in claimed:
+            for order in looked.claimed:
                 sends.create_task(self._sender.send(order))
-            if not claimed:
+            if looked.passed_over:
+                # The bot holds these rows open, or changed them since the peek: look again in a moment.
+                asyncio.get_running_loop().call_later(RETRY_S, self._take_in.look_again)
+            if not looked.claimed and not looked.settled:
                 return
 
-    async def _claim_once(self) -> list[Claimed]:
+    async def _claim_once(self) -> _Looked:
         epoch = self._epochs.epoch or await self._epochs.look()
         async with self._pool.acquire() as connection:
             entries = await self._peek(connection)
-            if not entries:
-                return []
-            await failpoints.reached("prepare.peeked")
-            prepared = await self._prepare(connection, entries)
-            await failpoints.reached("prepare.sized")
-            if not prepared:
-                return []
-            return await self._claim(connection, prepared, epoch)
+        if not entries:
+            return _Looked()
+        await failpoints.reached("prepare.peeked")
+        # Each on its own: one account's slow answer must not cost the others more than its own time limit.
+        verdicts = await asyncio.gather(*(self._preparer.prepare(entry) for entry in entries))
+        await failpoints.reached("prepare.sized")
+        async with self._pool.acquire() as connection:
+            settled = await self._settle_verdicts(connection, list(zip(entries, verdicts, strict=True)))
+            prepared = [verdict for verdict in verdicts if not isinstance(verdict, Rejected | Held | Waiting)]
+            claimed = await self._claim(connection, prepared, epoch) if prepared else []
+        return _Looked(claimed, len(prepared) - len(claimed), settled)
 
     async def _peek(self, connection: Connection) -> list[ReadyEntry]:
         known = self._take_in.known
@@ -164,37 +187,33 @@ class Claimer:
                 self._metrics.wakeup.observe(entry.age.total_seconds())
         return entries
 
-    async def _prepare(self, connection: Connection, entries: Sequence[ReadyEntry]) -> list[Prepared]:
-        """Size and check; settle at once what is refused or held, leave what waits."""
-        prepared: list[Prepared] = []
-        refused: list[tuple[ReadyEntry, Rejected]] = []
-        held: list[tuple[ReadyEntry, Held]] = []
-        for entry in entries:
-            verdict = await self._preparer.prepare(connection, entry)
-            match verdict:
-                case Rejected():
-                    refused.append((entry, verdict))
-                case Held():
-                    held.append((entry, verdict))
-                case Waiting():
-                    self._metrics.orders_waiting(entry.order.market, verdict.code).inc()
-                    self._take_in.known.discard(entry.key)
-                case _:
-                    prepared.append(verdict)
+    async def _settle_verdicts(
+        self, connection: Connection, looked_at: Sequence[tuple[ReadyEntry, Prepared | Verdict]]
+    ) -> int:
+        """Settle at once what is refused or held, leave what waits; returns how many rows were settled."""
+        refused = [(entry, verdict) for entry, verdict in looked_at if isinstance(verdict, Rejected)]
+        held = [(entry, verdict) for entry, verdict in looked_at if isinstance(verdict, Held)]
+        for entry, verdict in looked_at:
+            if isinstance(verdict, Waiting):
+                self._metrics.orders_waiting(entry.order.market, verdict.code).inc()
+                self._take_in.known.discard(entry.key)
+        settled = 0
         if refused:
             gone = await refuse(
                 connection, [(e.entry_id, e.row_version, v.code, v.sentence) for e, v in refused]
             )
+            settled += len(gone)
             for entry, rejected in refused:
                 if entry.order.id in gone:
                     self._metrics.orders_failed(entry.order.market, rejected.code).inc()
                     log.info("order.rejected", order_id=str(entry.order.id), reason_code=rejected.code)
         if held:
-            await hold(connection, [(e.entry_id, e.row_version, v.code, v.sentence) for e, v in held])
+            kept = await hold(connection, [(e.entry_id, e.row_version, v.code, v.sentence) for e, v in held])
+            settled += len(kept)
             for entry, verdict in held:
                 self._metrics.orders_held(entry.order.market, verdict.code).inc()
                 log.warning("order.held", order_id=str(entry.order.id), reason_code=verdict.code)
-        return prepared
+        return settled
 
     async def _claim(
         self, connection: Connection, prepared: Sequence[Prepared], epoch: Epoch

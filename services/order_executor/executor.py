@@ -106,7 +106,7 @@ class Executor:
             accounts=accounts,
             take_in=self._take_in,
             epochs=self._epochs,
-            preparer=Preparer(configuration, self._venues, keys, self._pauses),
+            preparer=Preparer(configuration, pool, self._venues, keys, self._pauses),
             sender=Sender(protocol.recv_window_ms, self._settler, self._pauses, metrics),
             settler=self._settler,
             slots=self._slots,

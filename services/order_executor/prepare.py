@@ -5,6 +5,7 @@ A row leaves here as `Prepared`, or with a verdict: waiting, held or rejected (D
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from shared.domain.order import Market, OrderType, Side
 from shared.domain.reading import Held as Holding
 from shared.domain.reading import Unit
 from shared.domain.sizing import UnitPolicy, reduces, size
-from shared.domain.verdicts import Code, Rejected, Waiting, hold, wait
+from shared.domain.verdicts import Code, Rejected, Waiting, hold, reject, wait
 from shared.keys import KeyUnreadableError
 
 if TYPE_CHECKING:
@@ -27,13 +28,17 @@ if TYPE_CHECKING:
     from services.order_executor.venues import Venues
     from shared.binance.sign import Credentials
     from shared.binance.venue import Venue
-    from shared.database.connect import Connection
+    from shared.database.connect import Pool
     from shared.database.outbox import ReadyEntry
     from shared.domain.sizing import Book, Sized
     from shared.domain.symbol import Instrument
     from shared.domain.verdicts import Verdict
     from shared.keys import Keys
     from shared.settings import Configuration
+
+
+KEY_REFUSED = frozenset({-2014, -2015, -1022})
+ANSWERS_WITHIN_S = 3.0  # a row whose prices or balances take longer waits for the next look
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +57,20 @@ class Preparer:
 
     Args:
         configuration: guards, units, ages.
+        pool: work connections.
         venues: clocks, instruments, prices.
         keys: the accounts' keys.
         pauses: what is paused.
 
     """
 
-    def __init__(self, configuration: Configuration, venues: Venues, keys: Keys, pauses: Pauses) -> None:
+    def __init__(
+        self, configuration: Configuration, pool: Pool, venues: Venues, keys: Keys, pauses: Pauses
+    ) -> None:
         guards = configuration.guards
         self._protocol = configuration.protocol
         self._guards = guards
+        self._pool = pool
         self._venues = venues
         self._keys = keys
         self._pauses = pauses
@@ -71,7 +80,7 @@ class Preparer:
             by_market={market: Unit(unit) for market, unit in guards.unit_by_market.items()},
         )
 
-    async def prepare(self, connection: Connection, entry: ReadyEntry) -> Prepared | Verdict:
+    async def prepare(self, entry: ReadyEntry) -> Prepared | Verdict:
         """Prepare one row, or say why not."""
         if entry.attempts >= MAX_ATTEMPTS:
             return hold(Code.ATTEMPTS_USED_UP, count=entry.attempts)
@@ -90,7 +99,11 @@ class Preparer:
         instrument = venue.instruments.resolve(entry.order.symbol)
         if isinstance(instrument, Rejected):
             return instrument
-        sized = await self._size(connection, entry, venue, credentials, instrument)
+        try:
+            async with asyncio.timeout(ANSWERS_WITHIN_S):
+                sized = await self._size(entry, venue, credentials, instrument)
+        except TimeoutError:
+            return wait(Code.PAUSED, address=venue.base_url)
         if isinstance(sized, Rejected | Waiting):
             return sized
         return Prepared(entry, venue, credentials, instrument, sized)
@@ -136,7 +149,6 @@ class Preparer:
 
     async def _size(
         self,
-        connection: Connection,
         entry: ReadyEntry,
         venue: Venue,
         credentials: Credentials,
@@ -145,8 +157,8 @@ class Preparer:
         order = entry.order
         holding: Holding | None = None
         if reduces(order):
-            found = await self._holding(connection, entry, venue, credentials, instrument)
-            if isinstance(found, Waiting):
+            found = await self._holding(entry, venue, credentials, instrument)
+            if isinstance(found, Waiting | Rejected):
                 return found
             holding = found
         book: Book | None = None
@@ -156,22 +168,24 @@ class Preparer:
 
     async def _holding(
         self,
-        connection: Connection,
         entry: ReadyEntry,
         venue: Venue,
         credentials: Credentials,
         instrument: Instrument,
-    ) -> Holding | Waiting | None:
+    ) -> Holding | Waiting | Rejected | None:
         """Return what a reducing row may reduce: our position, and what the exchange has free."""
         order = entry.order
         if order.market is not Market.SPOT:
             return None
-        held = await held_size(
-            connection, order.account_id, instrument.symbol, order.strategy_id, order.side.opposite
-        )
+        async with self._pool.acquire() as connection:
+            held = await held_size(
+                connection, order.account_id, instrument.symbol, order.strategy_id, order.side.opposite
+            )
         if held == 0:
             return None
         answer = await venue.rest.account(credentials)
+        if isinstance(answer, Answer) and answer.code in KEY_REFUSED:
+            return reject(Code.KEY_REFUSED, reason=answer.message or "")
         if not isinstance(answer, Answer) or not answer.ok:
             return wait(Code.PAUSED, address=venue.base_url)
         return Holding(size=held, free=_free(answer, instrument.base), side=Side.BUY)
