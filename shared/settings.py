@@ -210,6 +210,14 @@ class ProtocolSettings(Settings):
     )
 
     @property
+    def quarantine(self) -> timedelta:
+        """How long rows from before a change of the database stay untouched (section 10).
+
+        The clock's error is at most recvWindow / 4 while anything is claimed (section 8).
+        """
+        return self.recv_window * 1.25 + self.engine_delay + self.query_lag
+
+    @property
     def recv_window(self) -> timedelta:
         """The same as `recv_window_ms`, as a duration."""
         return timedelta(milliseconds=self.recv_window_ms)

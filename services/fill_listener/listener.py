@@ -11,7 +11,6 @@ import asyncio
 import os
 import socket
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -229,14 +228,12 @@ class FillListener:
 
     async def _look_at_epoch(self) -> None:
         """Compare the database with the one we knew (PROTOCOL 10); the executor waits the quarantine out."""
-        protocol = self._configuration.protocol
-        window = timedelta(milliseconds=protocol.recv_window_ms * 1.25)
         while True:
             try:
                 async with self._pool.acquire() as connection:
                     epoch = await epochs.current(
                         connection,
-                        quarantine=window + protocol.engine_delay + protocol.query_lag,
+                        quarantine=self._configuration.protocol.quarantine,
                         seen=self._log_seen,
                     )
             except DATABASE_AWAY as error:

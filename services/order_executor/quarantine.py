@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
@@ -34,9 +33,7 @@ class EpochWatch:
     def __init__(self, pool: Pool, protocol: ProtocolSettings, metrics: Metrics) -> None:
         self._pool = pool
         self._metrics = metrics
-        # The clock's error is bounded by recvWindow / 4 while anything is claimed (PROTOCOL 8).
-        window = timedelta(milliseconds=protocol.recv_window_ms * 1.25)
-        self._quarantine = window + protocol.engine_delay + protocol.query_lag
+        self._quarantine = protocol.quarantine
         self.epoch: Epoch | None = None
 
     async def look(self) -> Epoch:
