@@ -20,9 +20,8 @@ from shared.binance.spot import SpotRest
 from shared.binance.transport import BinanceTransport
 from shared.database.connect import open_pool
 from shared.domain.attempt import client_order_id
-from shared.settings import load_configuration
-from shared.telemetry.metrics import LISTENER, Metrics
-from shared.telemetry.redaction import Redactor
+from shared.service import surroundings
+from shared.telemetry.metrics import LISTENER
 from tests.bot import ENCRYPTION_KEY
 from tests.claimed import Claimed, claimed
 
@@ -158,7 +157,7 @@ class LocalMarket:
 
     def start(self) -> FillListener:
         """Start a listener."""
-        listener = FillListener(load_configuration(), self.pool, Metrics(LISTENER), Redactor())
+        listener = FillListener(surroundings(LISTENER, self.pool))
         self.listeners[listener] = asyncio.create_task(listener.run())
         return listener
 

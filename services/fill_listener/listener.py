@@ -35,12 +35,9 @@ from shared.telemetry.server import State
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from shared.database.connect import Pool
     from shared.database.settle import Settled
     from shared.domain.settlement import OrderReport
-    from shared.settings import Configuration
-    from shared.telemetry.metrics import Metrics
-    from shared.telemetry.redaction import Redactor
+    from shared.service import Surroundings
 
 log = structlog.get_logger(__name__)
 
@@ -62,16 +59,12 @@ class FillListener:
     """Everything one listener process runs.
 
     Args:
-        configuration: all settings.
-        pool: work connections.
-        metrics: of this process.
-        redactor: told every secret.
+        around: settings, database, telemetry.
 
     """
 
-    def __init__(
-        self, configuration: Configuration, pool: Pool, metrics: Metrics, redactor: Redactor
-    ) -> None:
+    def __init__(self, around: Surroundings) -> None:
+        configuration, pool, metrics, redactor, _ = around
         self._configuration = configuration
         self._pool = pool
         self.metrics = metrics

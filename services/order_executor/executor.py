@@ -42,12 +42,9 @@ from shared.telemetry.server import State
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shared.database.connect import Pool
     from shared.database.epoch import Epoch
     from shared.database.settle import Finding, Settled
-    from shared.settings import Configuration
-    from shared.telemetry.metrics import Metrics
-    from shared.telemetry.redaction import Redactor
+    from shared.service import Surroundings
 
 log = structlog.get_logger(__name__)
 
@@ -58,16 +55,12 @@ class Executor:
     """Everything one executor process runs.
 
     Args:
-        configuration: all settings.
-        pool: work connections.
-        metrics: of this process.
-        redactor: told every secret.
+        around: settings, database, telemetry.
 
     """
 
-    def __init__(
-        self, configuration: Configuration, pool: Pool, metrics: Metrics, redactor: Redactor
-    ) -> None:
+    def __init__(self, around: Surroundings) -> None:
+        configuration, pool, metrics, redactor, _ = around
         protocol = configuration.protocol
         accounts = configuration.guards.accounts
         self._configuration = configuration
