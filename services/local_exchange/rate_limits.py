@@ -7,11 +7,14 @@ from typing import Any
 from services.local_exchange.errors import ExchangeError
 
 MINUTE_MS = 60_000
+FIVE_MINUTES_MS = 300_000
 TEN_SECONDS_MS = 10_000
 DAY_MS = 86_400_000
 WEIGHT_LIMIT = 6000
 ORDERS_10S = 100
 ORDERS_1D = 200_000
+CONNECTIONS_5M = 300
+RAW_REQUESTS_5M = 300_000
 VIOLATIONS_BEFORE_BAN = 10
 FIRST_BAN_MS = 120_000
 LONGEST_BAN_MS = 3 * DAY_MS
@@ -30,11 +33,13 @@ class RateLimits:
         self.weight_limit = WEIGHT_LIMIT * scale
         self.orders_10s = ORDERS_10S * scale
         self.orders_1d = ORDERS_1D * scale
+        self.connections_5m = CONNECTIONS_5M * scale
         self._weight: dict[str, tuple[int, int]] = {}
         self._orders: dict[str, list[int]] = {}
         self._violations: dict[str, int] = {}
         self._bans: dict[str, int] = {}
         self._banned_until: dict[str, int] = {}
+        self._connections: dict[str, tuple[int, int]] = {}
 
     def charge(self, address: str, weight: int, now: int) -> int:
         """Charge request weight and return what is used in this minute.
@@ -64,6 +69,21 @@ class RateLimits:
         if address in self._weight:
             window, used = self._weight[address]
             self._weight[address] = (window, max(0, used - weight))
+
+    def connect(self, address: str, now: int) -> None:
+        """Count one more WebSocket connection of an address and charge its weight of 2.
+
+        Raises:
+            ExchangeError: -1003 above 300 in five minutes, or while the address is banned.
+
+        """
+        self.charge(address, 2, now)
+        window = now // FIVE_MINUTES_MS
+        known, count = self._connections.get(address, (window, 0))
+        count = count + 1 if known == window else 1
+        self._connections[address] = (window, count)
+        if count > self.connections_5m:
+            raise ExchangeError(-1003, "Too many connections.", 429)
 
     def used(self, address: str, now: int) -> int:
         """Weight used in this minute."""
@@ -151,13 +171,16 @@ class RateLimits:
             counts[2], counts[3] = day, 0
         return counts
 
-    def exchange_limits(self) -> list[dict[str, Any]]:
-        """Return the `rateLimits` of `exchangeInfo`."""
+    def exchange_limits(self, websocket: bool = False) -> list[dict[str, Any]]:
+        """Return `rateLimits` of `exchangeInfo`: raw requests on REST, connections on the WebSocket API."""
+        scale = self.weight_limit // WEIGHT_LIMIT
         return [
             _limit("REQUEST_WEIGHT", "MINUTE", 1, self.weight_limit),
             _limit("ORDERS", "SECOND", 10, self.orders_10s),
             _limit("ORDERS", "DAY", 1, self.orders_1d),
-            _limit("RAW_REQUESTS", "MINUTE", 5, 300_000 * (self.weight_limit // WEIGHT_LIMIT)),
+            _limit("CONNECTIONS", "MINUTE", 5, self.connections_5m)
+            if websocket
+            else _limit("RAW_REQUESTS", "MINUTE", 5, RAW_REQUESTS_5M * scale),
         ]
 
     def order_limits(self, account: str, now: int) -> list[dict[str, Any]]:

@@ -84,9 +84,9 @@ class ApiPeer(Peer):
     def opened(self) -> None:
         """See `Peer`. Connecting costs weight 2."""
         try:
-            self.exchange.limits.charge(self.address, 2, self.exchange.clock.now_ms())
-        except ExchangeError:
-            self.connection.close(1008, "IP banned")
+            self.exchange.limits.connect(self.address, self.exchange.clock.now_ms())
+        except ExchangeError as refusal:
+            self.connection.close(1008, refusal.msg[:100])
 
     def closed(self) -> None:
         """See `Peer`."""

@@ -113,6 +113,18 @@ def test_weight_starts_again_with_the_minute():
     assert limits.charge("a", 10, NOON + MINUTE) == 10
 
 
+def test_connections_are_counted_per_address():
+    """300 in five minutes, each at weight 2."""
+    limits = RateLimits()
+    for _ in range(300):
+        limits.connect("a", NOON)
+    assert limits.used("a", NOON) == 600
+    with pytest.raises(ExchangeError):
+        limits.connect("a", NOON + MINUTE)
+    limits.connect("b", NOON)
+    limits.connect("a", NOON + 5 * MINUTE)
+
+
 def test_scaled_limits_are_shown():
     """rate_limit_scale multiplies what exchangeInfo shows too."""
     shown = RateLimits(10).exchange_limits()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import hmac
 import json
@@ -16,6 +17,8 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 import websockets
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from services.local_exchange.server import running_exchange
 from services.local_exchange.settings import Settings
@@ -160,6 +163,46 @@ async def test_frames_that_are_no_requests_are_answered(running):
         answer, _ = await call(socket, "time", {"returnRateLimits": False})
         assert "rateLimits" not in answer
         assert (await call(socket, "session.logon", ws_params()))[0]["error"]["code"] == -1099
+
+
+async def test_an_ed25519_key_logs_on_and_trades_without_signatures(running):
+    """session.logon, subscribe, place unsigned, status, logout; a revoked key ends the session."""
+    private = ed25519.Ed25519PrivateKey.generate()
+    pem = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    await administer(
+        running,
+        "POST",
+        "/accounts",
+        name="eddie",
+        api_key="eddie-key",
+        public_key=pem,
+        balances={"USDT": "1000"},
+    )
+    params = {"apiKey": "eddie-key", "timestamp": time.time_ns() // 1_000_000}
+    text = "&".join(f"{name}={value}" for name, value in sorted(params.items()))
+    params["signature"] = base64.b64encode(private.sign(text.encode())).decode()
+    async with websockets.connect(running.ws_api_url) as socket:
+        order = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quoteOrderQty": "100"}
+        early, _ = await call(socket, "order.place", order)
+        assert (early["status"], early["error"]["code"]) == (401, -2014)
+        logged_on, _ = await call(socket, "session.logon", params)
+        assert logged_on["result"]["apiKey"] == "eddie-key"
+        assert (await call(socket, "userDataStream.subscribe"))[0]["result"] == {"subscriptionId": 0}
+        assert (await call(socket, "session.status"))[0]["result"]["userDataStream"] is True
+        placed, events = await call(socket, "order.place", order)
+        assert placed["result"]["status"] == "FILLED"
+        assert len(events) == 3
+        out, events = await call(socket, "session.logout")
+        assert out["result"]["apiKey"] is None
+        assert events[0]["event"]["e"] == "eventStreamTerminated"
+        await call(socket, "session.logon", params)
+        await administer(running, "POST", "/accounts/eddie", key_revoked=True)
+        await socket.send('{"id":5,"method":"order.place","params":{}}')
+        assert json.loads(await socket.recv()) == {
+            "id": None,
+            "status": 401,
+            "error": {"code": -2015, "msg": "Invalid API-key, IP, or permissions for action."},
+        }
 
 
 async def test_rate_limits_can_be_left_out_by_url(running):
