@@ -241,7 +241,8 @@ class Claimer:
         await failpoints.reached("claim.committed")
         claimed = [order for order in orders if order.intent.order_id in mine]
         for order in claimed:
-            self._slots.take(order.intent.token, order.prepared.entry.key)
+            intent = order.intent
+            self._slots.take(intent.order_id, intent.number, intent.token, order.prepared.entry.key)
         return claimed
 
     def _intend(self, order: Prepared) -> Claimed:

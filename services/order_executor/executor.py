@@ -34,7 +34,6 @@ from shared.database.claim import claim
 from shared.database.connect import DATABASE_AWAY
 from shared.database.settle import settle
 from shared.domain.order import Market
-from shared.domain.settlement import OrderReport
 from shared.domain.states import AttemptOutcome, EntryState
 from shared.keys import Keys
 from shared.telemetry.server import State
@@ -220,11 +219,9 @@ class Executor:
     def _settled(self, findings: Sequence[Finding], settled: Settled) -> None:
         """Free the slots, count, and look at the keys again."""
         for finding in findings:
-            if not isinstance(finding, OrderReport):
-                self._slots.release(finding.token)
+            # Also where the listener was faster and our own word brought nothing new.
+            self._slots.release(finding.order_id, finding.number)
         for line in settled.lines:
-            if line.token is not None:
-                self._slots.release(line.token)
             self._metrics.attempts(line.market, str(line.outcome)).inc()
             if line.entry_state is EntryState.BACKOFF:
                 self._metrics.retries(line.market, line.reason_code or "").inc()

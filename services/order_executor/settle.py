@@ -12,14 +12,14 @@ import structlog
 from shared import failpoints
 from shared.database.claim import EpochChangedError
 from shared.database.connect import DATABASE_AWAY, NotDurableError
-from shared.database.settle import settle
+from shared.database.settle import Settled, settle
 from shared.domain.errors import DomainError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from shared.database.connect import Pool
-    from shared.database.settle import Finding, Settled
+    from shared.database.settle import Finding
     from shared.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -96,6 +96,7 @@ class Settler:
                         await self._settle([finding])
                     return
                 log.exception("settle.unwritable", order_id=str(batch[0].order_id), error=str(error))
+                self._on_settled(batch, Settled())
                 return
             except (*DATABASE_AWAY, NotDurableError) as error:
                 log.warning("settle.database_away", orders=len(batch), error=str(error))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Slots:
-    """Which keys this process has an order of in flight, under which token.
+    """Which attempts this process has in flight, of which key, under which token.
 
     Args:
         count: most orders between claim and settled answer.
@@ -20,7 +20,7 @@ class Slots:
 
     def __init__(self, count: int) -> None:
         self._count = count
-        self._taken: dict[UUID, Key] = {}
+        self._taken: dict[tuple[UUID, int], tuple[UUID, Key]] = {}
 
     @property
     def free(self) -> int:
@@ -30,16 +30,16 @@ class Slots:
     @property
     def tokens(self) -> list[UUID]:
         """The tokens in flight, for the renewal of their leases."""
-        return list(self._taken)
+        return [token for token, _ in self._taken.values()]
 
     def busy_keys(self) -> set[Key]:
         """Return the keys with an order in flight here."""
-        return set(self._taken.values())
+        return {key for _, key in self._taken.values()}
 
-    def take(self, token: UUID, key: Key) -> None:
-        """Occupy a slot."""
-        self._taken[token] = key
+    def take(self, order_id: UUID, number: int, token: UUID, key: Key) -> None:
+        """Occupy a slot with an attempt."""
+        self._taken[order_id, number] = (token, key)
 
-    def release(self, token: UUID) -> None:
-        """Free a slot; freeing twice does nothing."""
-        self._taken.pop(token, None)
+    def release(self, order_id: UUID, number: int) -> None:
+        """Free the slot of an attempt, whoever settled it; freeing twice does nothing."""
+        self._taken.pop((order_id, number), None)

@@ -44,10 +44,10 @@ class Settled:
 
     """
 
-    lines: tuple[Line, ...]
-    ignored: tuple[Outcome, ...]
-    orphans: tuple[OrderReport, ...]
-    positions: tuple[PositionChange, ...]
+    lines: tuple[Line, ...] = ()
+    ignored: tuple[Outcome, ...] = ()
+    orphans: tuple[OrderReport, ...] = ()
+    positions: tuple[PositionChange, ...] = ()
 
 
 async def settle(connection: Connection, findings: Sequence[Finding]) -> Settled:
