@@ -213,7 +213,7 @@ class Demo:
         """Return when the local exchange received each order, by client order id."""
         if not self.local.with_exchange:
             return {}
-        requests = self.local.admin("GET", "/requests?path=/api/v3/order")
+        requests = self.local.admin("GET", "/requests?path=/api/v3/order&method=POST")
         return {request["client_order_id"]: request["arrived_ns"] for request in requests}
 
     def agrees_with_exchange(self) -> bool:
