@@ -208,6 +208,7 @@ class FillListener:
         """Look for gaps, and count."""
         for line in settled.lines:
             self._backfill.look_at(environment, line)
+        for line in (*settled.lines, *settled.unchanged):
             self._reconciler.heard(environment, line)
         for change in settled.positions:
             log.info(

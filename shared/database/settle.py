@@ -38,6 +38,7 @@ class Settled:
 
     Attributes:
         lines: one per finding that changed something, in its final state.
+        unchanged: lines about which nothing new was said.
         ignored: outcomes whose token, number or state no longer held.
         orphans: reports with our id form about rows we do not know (PROTOCOL 10); the caller decides.
         positions: positions opened, grown, reduced or closed by the new fills.
@@ -45,6 +46,7 @@ class Settled:
     """
 
     lines: tuple[Line, ...] = ()
+    unchanged: tuple[Line, ...] = ()
     ignored: tuple[Outcome, ...] = ()
     orphans: tuple[OrderReport, ...] = ()
     positions: tuple[PositionChange, ...] = ()
@@ -113,7 +115,14 @@ async def _settle(connection: Connection, findings: Sequence[Finding]) -> Settle
     if changed:
         await connection.execute(statement("write_lines"), [_json(line, before) for line in changed])
     positions = await apply_fills(connection, {(*f.key[:2], f.symbol) for f, _ in fresh_fills})
-    return Settled(tuple(changed), tuple(ignored), tuple(orphans), tuple(positions))
+    unchanged = [line for key, line in after.items() if line == before[key]]
+    return Settled(
+        lines=tuple(changed),
+        unchanged=tuple(unchanged),
+        ignored=tuple(ignored),
+        orphans=tuple(orphans),
+        positions=tuple(positions),
+    )
 
 
 async def _lock(connection: Connection, findings: Sequence[Finding]) -> list[asyncpg.Record]:
