@@ -150,9 +150,7 @@ class ShareOut:
     async def _opened(self, one: Followed, key: SealedKey) -> Account:
         environment = await self._environments.of(self.market, testnet=one.is_testnet)
         try:
-            credentials = self._keys.of(
-                one.account_id, key.version, key.api_key_encrypted, key.secret_encrypted
-            )
+            credentials = self._keys.of(one.account_id, key)
         except KeyUnreadableError as error:
             log.warning("account.key_unreadable", account_id=str(one.account_id), error=str(error))
             return Account(one.account_id, one.version, environment, None, str(error))

@@ -92,12 +92,7 @@ class Canceller:
 
     async def _cancel(self, order: CancelWanted) -> None:
         try:
-            credentials = self._keys.of(
-                order.account_id,
-                order.account.version,
-                order.account.api_key_encrypted,
-                order.account.secret_encrypted,
-            )
+            credentials = self._keys.of(order.account_id, order.account)
         except KeyUnreadableError as error:
             log.warning("cancel.key_unreadable", error=str(error))
             return

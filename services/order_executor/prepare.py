@@ -113,9 +113,7 @@ class Preparer:
         if account is None:
             return None
         try:
-            return self._keys.of(
-                entry.order.account_id, account.version, account.api_key_encrypted, account.secret_encrypted
-            )
+            return self._keys.of(entry.order.account_id, account)
         except KeyUnreadableError:
             return None
 

@@ -90,12 +90,7 @@ class Recheck:
         first = rows[0]
         venue = self._venues.of(Market(first.market), testnet=first.account.is_testnet)
         try:
-            credentials = self._keys.of(
-                first.account_id,
-                first.account.version,
-                first.account.api_key_encrypted,
-                first.account.secret_encrypted,
-            )
+            credentials = self._keys.of(first.account_id, first.account)
         except KeyUnreadableError as error:
             log.warning("recheck.key_unreadable", account_id=str(first.account_id), error=str(error))
             return

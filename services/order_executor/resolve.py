@@ -157,12 +157,7 @@ class Resolver:
         if epoch is None:
             return None
         try:
-            credentials = self._keys.of(
-                attempt.account_id,
-                attempt.account.version,
-                attempt.account.api_key_encrypted,
-                attempt.account.secret_encrypted,
-            )
+            credentials = self._keys.of(attempt.account_id, attempt.account)
         except KeyUnreadableError as error:
             log.warning("resolve.key_unreadable", error=str(error))
             return None
