@@ -244,13 +244,13 @@ class Admin:
         """POST /ban {"ms", "address"?}: answer 418 until then; WebSocket API connections are closed."""
         body = await _read(request)
         now = self.exchange.clock.now_ms()
-        self.exchange.limits.ban(str(body.get("address", "127.0.0.1")), now + int(body["ms"]))
+        self.exchange.spot.limits.ban(str(body.get("address", "127.0.0.1")), now + int(body["ms"]))
         self.sockets.disconnect("ws-api", None, False)
         return _json({})
 
     async def lift_bans(self, request: web.Request) -> web.Response:
         """DELETE /ban: lift all bans and forget used weight."""
-        self.exchange.limits.lift_bans()
+        self.exchange.spot.limits.lift_bans()
         return _json({})
 
     async def maintenance(self, request: web.Request) -> web.Response:

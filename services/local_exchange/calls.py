@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from services.local_exchange.accounts import Account
     from services.local_exchange.exchange import Exchange
     from services.local_exchange.ledger import RequestRecord
+    from services.local_exchange.rate_limits import RateLimits
+    from services.local_exchange.venue import Venue
 
 Steps = Generator[float, None, Any]
 
@@ -77,6 +79,7 @@ class Call:
     api_key: str | None
     payload: bytes | None
     record: RequestRecord
+    venue: Venue
     account: Account | None = None
     plan: Plan = NO_PLAN
     timestamp_us: int = 0
@@ -90,6 +93,11 @@ class Call:
         """The account of a call that needs one."""
         assert self.account is not None
         return self.account
+
+    @property
+    def limits(self) -> RateLimits:
+        """The rate limits of the market that is called."""
+        return self.venue.limits
 
     def check_window(self) -> None:
         """Refuse a call whose window has passed on the exchange's clock now (-1021)."""
@@ -139,7 +147,7 @@ def _attempt(call: Call, operation: Operation) -> Generator[float, None, Outcome
     try:
         weight = operation.weight if isinstance(operation.weight, int) else operation.weight(call.params)
         call.weight = weight
-        exchange.limits.charge(call.address, weight, exchange.clock.now_ms())
+        call.limits.charge(call.address, weight, exchange.clock.now_ms())
         exchange.refuse_in_maintenance()
         authorise(call, operation)
         result = operation.handler(call)
@@ -148,7 +156,7 @@ def _attempt(call: Call, operation: Operation) -> Generator[float, None, Outcome
     except ExchangeError as error:
         return Outcome(error.status, None, error)
     if operation.free_on_success:
-        exchange.limits.give_back(call.address, weight)
+        call.limits.give_back(call.address, weight)
     return Outcome(200, result)
 
 

@@ -44,7 +44,7 @@ def cancel_replace(call: Call) -> Steps:
     restriction = restriction_of(params)
     cancel_id = client_id(params, "cancelNewClientOrderId")
     request = validated(call)
-    limits, account = call.exchange.limits, call.holder
+    limits, account = call.limits, call.holder
     over: ExchangeError | None = None
     try:
         limits.check_orders(account.name, call.exchange.clock.now_ms())
@@ -98,7 +98,7 @@ def _finish(
         "newOrderResponse": None,
     }
     if cancel_failed and stop:
-        exchange.limits.count_order(call.holder.name, now)
+        call.limits.count_order(call.holder.name, now)
         raise ExchangeError(-2022, "Order cancel-replace failed.", 400, data)
     try:
         if over is not None:

@@ -17,7 +17,7 @@ from services.local_exchange.ledger import Ledger
 from services.local_exchange.market import Market
 from services.local_exchange.market_streams import MarketStreams
 from services.local_exchange.prices import Crowd, PricePath
-from services.local_exchange.rate_limits import RateLimits
+from services.local_exchange.spot_operations import spot_venue
 from services.local_exchange.symbols import default_symbols
 from services.local_exchange.user_data import account_position, balance_update
 from services.local_exchange.user_streams import UserStreams
@@ -47,7 +47,7 @@ class Exchange:
         self.accounts = Accounts()
         for description in settings.accounts:
             self.accounts.add(description)
-        self.limits = RateLimits(settings.rate_limit_scale)
+        self.spot = spot_venue(settings.rate_limit_scale)
         self.faults = Faults()
         self.ledger = Ledger()
         self.user_streams = UserStreams(self.faults, later)
@@ -120,7 +120,7 @@ class Exchange:
         if order is not None:
             name = event["x"]
             if name == "NEW":
-                self.limits.count_order(account.name, event["E"])
+                self.spot.limits.count_order(account.name, event["E"])
         self.user_streams.publish(account, order, name, payload)
 
     def public_trade(self, market: Market, trade: PublicTrade) -> None:
@@ -129,4 +129,4 @@ class Exchange:
 
     def first_fill(self, account: Account, is_maker: bool) -> None:
         """Take an order that fills off the unfilled order counts."""
-        self.limits.first_fill(account.name, is_maker, self.clock.now_ms())
+        self.spot.limits.first_fill(account.name, is_maker, self.clock.now_ms())

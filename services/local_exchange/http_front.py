@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
 
     from services.local_exchange.exchange import Exchange
+    from services.local_exchange.venue import Venue
 
 REASONS = {status.value: status.phrase for status in HTTPStatus} | {418: "I'm a teapot"}
 DROPS = frozenset({Action.DROP_BEFORE, Action.DROP_AFTER})
@@ -28,6 +29,7 @@ class Front:
 
     Args:
         exchange: who answers.
+        venue: for which market.
         start: starts an answer that has to wait as a task.
         upgrade: takes over a connection that asks for a WebSocket, with the bytes read so far.
 
@@ -36,10 +38,12 @@ class Front:
     def __init__(
         self,
         exchange: Exchange,
+        venue: Venue,
         start: Callable[[Coroutine[None, None, None]], None],
         upgrade: Callable[[asyncio.Transport, bytes, str], asyncio.Protocol],
     ) -> None:
         self.exchange = exchange
+        self.venue = venue
         self.start = start
         self.upgrade = upgrade
         self.connections: set[HttpConnection] = set()
@@ -154,7 +158,7 @@ class HttpConnection(asyncio.Protocol):
             self._serve(request, keep_alive)
 
     def _serve(self, request: Request, keep_alive: bool) -> None:
-        steps = respond(self._front.exchange, request)
+        steps = respond(self._front.exchange, self._front.venue, request)
         try:
             wait = next(steps)
         except StopIteration as done:

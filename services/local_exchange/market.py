@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from services.local_exchange.candles import Candles
 from services.local_exchange.order_book import OrderBook
-from services.local_exchange.orders import ZERO, Order, Quote, Side, Trade
+from services.local_exchange.orders import ZERO, Order, Quote, Resting, Side, Trade
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -62,7 +62,7 @@ class Market:
     symbol: Symbol
     path: PricePath
     crowd: Crowd
-    book: OrderBook = field(default_factory=OrderBook)
+    book: OrderBook[Resting] = field(default_factory=OrderBook)
     orders: dict[int, Order] = field(default_factory=dict)
     by_account: dict[str, list[Order]] = field(default_factory=dict)
     by_client_id: dict[tuple[str, str], list[Order]] = field(default_factory=dict)
@@ -95,9 +95,8 @@ class Market:
 
     def withdraw_crowd(self) -> None:
         """Take everything of the crowd off the book."""
-        for side in (self.book.bids, self.book.asks):
-            for quote in side.quotes():
-                side.remove(quote)
+        self.book.bids.withdraw_crowd()
+        self.book.asks.withdraw_crowd()
 
     def quote_again(self) -> None:
         """Let the crowd rest around the path's price; only safe where nothing of an account would cross."""

@@ -6,11 +6,10 @@ depth.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
-
-import orjson
+from typing import TYPE_CHECKING, Any
 
 from services.local_exchange.candles import INTERVALS, Candle, bounds
+from services.local_exchange.stream_readers import StreamReaders
 
 if TYPE_CHECKING:
     from services.local_exchange.market import Market, PublicTrade
@@ -18,68 +17,39 @@ if TYPE_CHECKING:
 DEPTHS = {"depth5": 5, "depth10": 10, "depth20": 20}
 
 
-class StreamReader(Protocol):
-    """A connection that reads market streams."""
-
-    def deliver_stream(self, stream: str, payload: bytes) -> None:
-        """Send one message of a stream, given as JSON."""
-
-
-class MarketStreams:
-    """Readers by stream name, e.g. `btcusdt@trade`."""
+class MarketStreams(StreamReaders):
+    """The public streams of the spot market."""
 
     def __init__(self) -> None:
-        self.readers: dict[str, list[StreamReader]] = {}
-        self._by_symbol: dict[str, dict[str, str]] = {}
+        super().__init__()
         self._candle_ends: dict[str, int] = {}
-
-    def add(self, stream: str, reader: StreamReader) -> None:
-        """Let a reader have a stream; a second time changes nothing."""
-        reading = self.readers.setdefault(stream, [])
-        if reader not in reading:
-            reading.append(reader)
-        symbol, _, kind = stream.partition("@")
-        self._by_symbol.setdefault(symbol, {})[stream] = kind
-
-    def remove(self, stream: str, reader: StreamReader) -> None:
-        """Stop that."""
-        reading = self.readers.get(stream, [])
-        if reader in reading:
-            reading.remove(reader)
-        if not reading:
-            self.readers.pop(stream, None)
-            self._by_symbol.get(stream.partition("@")[0], {}).pop(stream, None)
-            self._candle_ends.pop(stream, None)
 
     def trade(self, market: Market, trade: PublicTrade) -> None:
         """Send a trade, and what it did to the book."""
         if not self.readers:
             return
-        for stream, kind in self._listened(market).items():
+        for stream, kind in self.listened(market.symbol.name).items():
             if kind == "trade":
-                self._send(stream, trade_event(market, trade))
+                self.send(stream, trade_event(market, trade))
             elif kind == "aggTrade":
-                self._send(stream, aggregate_trade_event(market, trade))
+                self.send(stream, aggregate_trade_event(market, trade))
             elif kind == "bookTicker":
-                self._send(stream, book_ticker_event(market))
+                self.send(stream, book_ticker_event(market))
 
     def step(self, market: Market, now: int) -> None:
         """Send what a step of the price path changed."""
         if not self.readers:
             return
-        for stream, kind in self._listened(market).items():
+        for stream, kind in self.listened(market.symbol.name).items():
             if kind.startswith("kline_"):
                 self._candle(market, stream, kind.removeprefix("kline_").partition("@")[0], now)
                 continue
             event = step_event(market, kind, now)
             if event is not None:
-                self._send(stream, event)
+                self.send(stream, event)
         for stream, build in (("!miniTicker@arr", mini_ticker), ("!ticker@arr", ticker)):
             if stream in self.readers:
-                self._send(stream, [build(market, now)])
-
-    def _listened(self, market: Market) -> dict[str, str]:
-        return dict(self._by_symbol.get(market.symbol.name.lower(), {}))
+                self.send(stream, [build(market, now)])
 
     def _candle(self, market: Market, stream: str, interval: str, now: int) -> None:
         """Send the growing candle; when one has ended, first the ended one as closed."""
@@ -89,16 +59,11 @@ class MarketStreams:
         if ended is not None and now > ended:
             last = market.candles.current(interval, ended)
             if last is not None:
-                self._send(stream, kline_event(market, interval, last, True, now))
+                self.send(stream, kline_event(market, interval, last, True, now))
         self._candle_ends[stream] = bounds(interval, now)[1]
         growing = market.candles.current(interval, now)
         if growing is not None:
-            self._send(stream, kline_event(market, interval, growing, False, now))
-
-    def _send(self, stream: str, event: dict[str, Any] | list[Any]) -> None:
-        payload = orjson.dumps(event)
-        for reader in tuple(self.readers.get(stream, ())):
-            reader.deliver_stream(stream, payload)
+            self.send(stream, kline_event(market, interval, growing, False, now))
 
 
 def step_event(market: Market, kind: str, now: int) -> dict[str, Any] | None:

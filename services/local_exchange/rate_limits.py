@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 from services.local_exchange.errors import ExchangeError
@@ -10,9 +11,6 @@ MINUTE_MS = 60_000
 FIVE_MINUTES_MS = 300_000
 TEN_SECONDS_MS = 10_000
 DAY_MS = 86_400_000
-WEIGHT_LIMIT = 6000
-ORDERS_10S = 100
-ORDERS_1D = 200_000
 CONNECTIONS_5M = 300
 RAW_REQUESTS_5M = 300_000
 VIOLATIONS_BEFORE_BAN = 10
@@ -21,25 +19,95 @@ LONGEST_BAN_MS = 3 * DAY_MS
 MAKER_CREDIT = 5
 
 
+@dataclass(frozen=True, slots=True)
+class OrderWindow:
+    """One interval in which an account's orders are counted.
+
+    Args:
+        span_ms: its length.
+        limit: orders in it.
+        interval: unit, as `rateLimits` shows it.
+        number: how many units.
+        header: the end of the header's name.
+        words: the interval in the refusal.
+
+    """
+
+    span_ms: int
+    limit: int
+    interval: str
+    number: int
+    header: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class LimitPlan:
+    """The limits of one market and the words it refuses with."""
+
+    weight: int
+    windows: tuple[OrderWindow, ...]
+    too_much: str
+    banned: str
+    raw_requests: bool
+    retry_after: bool
+
+
+# Binance REST docs "LIMITS", figures as production's exchangeInfo showed them in autumn 2026.
+SPOT = LimitPlan(
+    6000,
+    (
+        OrderWindow(TEN_SECONDS_MS, 100, "SECOND", 10, "10s", "10 SECOND"),
+        OrderWindow(DAY_MS, 200_000, "DAY", 1, "1d", "1 DAY"),
+    ),
+    "Too much request weight used; current limit is {limit} request weight per 1 MINUTE. "
+    "Please use WebSocket Streams for live updates to avoid polling the API.",
+    "Way too much request weight used; IP banned until {until}. "
+    "Please use WebSocket Streams for live updates to avoid bans.",
+    raw_requests=True,
+    retry_after=True,
+)
+# USDⓈ-M futures docs "General Info": Retry-After is documented for spot only.
+FUTURES = LimitPlan(
+    2400,
+    (
+        OrderWindow(TEN_SECONDS_MS, 300, "SECOND", 10, "10s", "TEN_SECONDS"),
+        OrderWindow(MINUTE_MS, 1200, "MINUTE", 1, "1m", "ONE_MINUTE"),
+    ),
+    "Too many requests; current limit is {limit} requests per minute. "
+    "Please use the websocket for live updates to avoid polling the API.",
+    "Way too many requests; IP banned until {until}. "
+    "Please use the websocket for live updates to avoid bans.",
+    raw_requests=False,
+    retry_after=False,
+)
+
+
 class RateLimits:
     """Counts in fixed windows aligned to the clock; `now` is epoch milliseconds everywhere.
 
     Args:
+        plan: the limits of the market.
         scale: all limits are multiplied by this.
 
     """
 
-    def __init__(self, scale: int = 1) -> None:
-        self.weight_limit = WEIGHT_LIMIT * scale
-        self.orders_10s = ORDERS_10S * scale
-        self.orders_1d = ORDERS_1D * scale
-        self.connections_5m = CONNECTIONS_5M * scale
+    def __init__(self, plan: LimitPlan = SPOT, scale: int = 1) -> None:
+        self.plan = plan
+        self.raise_to(scale)
         self._weight: dict[str, tuple[int, int]] = {}
         self._orders: dict[str, list[int]] = {}
         self._violations: dict[str, int] = {}
         self._bans: dict[str, int] = {}
         self._banned_until: dict[str, int] = {}
         self._connections: dict[str, tuple[int, int]] = {}
+
+    def raise_to(self, scale: int) -> None:
+        """Set all limits to so many times the plan's."""
+        self.weight_limit = self.plan.weight * scale
+        self.windows = [replace(window, limit=window.limit * scale) for window in self.plan.windows]
+        self.connections_5m = CONNECTIONS_5M * scale
+        self._scale = scale
 
     def charge(self, address: str, weight: int, now: int) -> int:
         """Charge request weight and return what is used in this minute.
@@ -51,7 +119,7 @@ class RateLimits:
         until = self._banned_until.get(address)
         if until is not None:
             if now < until:
-                raise banned(until, now)
+                raise self._banned(until, now)
             del self._banned_until[address]
         window = now // MINUTE_MS
         known, used = self._weight.get(address, (window, 0))
@@ -108,47 +176,51 @@ class RateLimits:
             self._bans[address] = bans + 1
             until = now + min(FIRST_BAN_MS * 2**bans, LONGEST_BAN_MS)
             self._banned_until[address] = until
-            return banned(until, now)
-        wait_ms = MINUTE_MS - now % MINUTE_MS
-        return ExchangeError(
+            return self._banned(until, now)
+        return self._refusal(
             -1003,
-            f"Too much request weight used; current limit is {self.weight_limit} request weight "
-            "per 1 MINUTE. "
-            "Please use WebSocket Streams for live updates to avoid polling the API.",
+            self.plan.too_much.format(limit=self.weight_limit),
             429,
-            {"serverTime": now, "retryAfter": now + wait_ms},
-            retry_after=-(-wait_ms // 1000),
+            now,
+            now + MINUTE_MS - now % MINUTE_MS,
         )
 
-    def order_counts(self, account: str, now: int) -> tuple[int, int]:
-        """Unfilled orders of an account in this ten seconds and this day."""
-        counts = self._counts(account, now)
-        return counts[1], counts[3]
+    def _banned(self, until: int, now: int) -> ExchangeError:
+        return self._refusal(-1003, self.plan.banned.format(until=until), 418, now, until)
+
+    def _refusal(self, code: int, words: str, status: int, now: int, until: int) -> ExchangeError:
+        return ExchangeError(
+            code,
+            words,
+            status,
+            {"serverTime": now, "retryAfter": until},
+            retry_after=-(-(until - now) // 1000) if self.plan.retry_after else None,
+        )
+
+    def order_counts(self, account: str, now: int) -> tuple[int, ...]:
+        """Return an account's orders in each window."""
+        return tuple(self._counts(account, now)[1::2])
 
     def check_orders(self, account: str, now: int) -> None:
         """Refuse a placement when a count is used up.
 
         Raises:
-            ExchangeError: -1015 with 429 and Retry-After.
+            ExchangeError: -1015 with 429.
 
         """
         counts = self._counts(account, now)
-        for count, limit, span, text in (
-            (counts[1], self.orders_10s, TEN_SECONDS_MS, "10 SECOND"),
-            (counts[3], self.orders_1d, DAY_MS, "1 DAY"),
-        ):
-            if count >= limit:
-                wait_ms = span - now % span
-                raise ExchangeError(
+        for place, window in enumerate(self.windows):
+            if counts[2 * place + 1] >= window.limit:
+                raise self._refusal(
                     -1015,
-                    f"Too many new orders; current limit is {limit} orders per {text}.",
+                    f"Too many new orders; current limit is {window.limit} orders per {window.words}.",
                     429,
-                    {"serverTime": now, "retryAfter": now + wait_ms},
-                    retry_after=-(-wait_ms // 1000),
+                    now,
+                    now + window.span_ms - now % window.span_ms,
                 )
 
     def count_order(self, account: str, now: int) -> None:
-        """One more unfilled order."""
+        """Count one more order."""
         counts = self._counts(account, now)
         counts[1] += 1
         counts[3] += 1
@@ -161,51 +233,46 @@ class RateLimits:
         counts[3] = max(0, counts[3] - credit)
 
     def _counts(self, account: str, now: int) -> list[int]:
-        ten, day = now // TEN_SECONDS_MS, now // DAY_MS
+        """Return window and count, window and count; both markets have two windows."""
+        first, second = now // self.windows[0].span_ms, now // self.windows[1].span_ms
         counts = self._orders.get(account)
         if counts is None:
-            counts = self._orders[account] = [ten, 0, day, 0]
-        if counts[0] != ten:
-            counts[0], counts[1] = ten, 0
-        if counts[2] != day:
-            counts[2], counts[3] = day, 0
+            counts = self._orders[account] = [first, 0, second, 0]
+        if counts[0] != first:
+            counts[0], counts[1] = first, 0
+        if counts[2] != second:
+            counts[2], counts[3] = second, 0
         return counts
 
     def exchange_limits(self, websocket: bool = False) -> list[dict[str, Any]]:
-        """Return `rateLimits` of `exchangeInfo`: raw requests on REST, connections on the WebSocket API."""
-        scale = self.weight_limit // WEIGHT_LIMIT
-        return [
+        """Return `rateLimits` of `exchangeInfo`; spot's depend on the API that asks."""
+        shown = [
             _limit("REQUEST_WEIGHT", "MINUTE", 1, self.weight_limit),
-            _limit("ORDERS", "SECOND", 10, self.orders_10s),
-            _limit("ORDERS", "DAY", 1, self.orders_1d),
-            _limit("CONNECTIONS", "MINUTE", 5, self.connections_5m)
-            if websocket
-            else _limit("RAW_REQUESTS", "MINUTE", 5, RAW_REQUESTS_5M * scale),
+            *(_limit("ORDERS", w.interval, w.number, w.limit) for w in self.windows),
         ]
+        if self.plan.raw_requests and websocket:
+            shown.append(_limit("CONNECTIONS", "MINUTE", 5, self.connections_5m))
+        elif self.plan.raw_requests:
+            shown.append(_limit("RAW_REQUESTS", "MINUTE", 5, RAW_REQUESTS_5M * self._scale))
+        return shown
 
     def order_limits(self, account: str, now: int) -> list[dict[str, Any]]:
-        """Return the account's unfilled order counts beside their limits."""
-        ten, day = self.order_counts(account, now)
+        """Return the account's order counts beside their limits."""
         return [
-            _limit("ORDERS", "SECOND", 10, self.orders_10s) | {"count": ten},
-            _limit("ORDERS", "DAY", 1, self.orders_1d) | {"count": day},
+            _limit("ORDERS", window.interval, window.number, window.limit) | {"count": count}
+            for window, count in zip(self.windows, self.order_counts(account, now), strict=True)
+        ]
+
+    def order_headers(self, account: str, now: int) -> list[tuple[str, str]]:
+        """Return the headers that tell an account its order counts."""
+        return [
+            (f"x-mbx-order-count-{window.header}", str(count))
+            for window, count in zip(self.windows, self.order_counts(account, now), strict=True)
         ]
 
     def weight_limits(self, address: str, now: int) -> list[dict[str, Any]]:
         """Return the address's request weight beside its limit."""
         return [_limit("REQUEST_WEIGHT", "MINUTE", 1, self.weight_limit) | {"count": self.used(address, now)}]
-
-
-def banned(until: int, now: int) -> ExchangeError:
-    """Return the answer to an address that is banned until `until` (epoch milliseconds)."""
-    return ExchangeError(
-        -1003,
-        f"Way too much request weight used; IP banned until {until}. "
-        "Please use WebSocket Streams for live updates to avoid bans.",
-        418,
-        {"serverTime": now, "retryAfter": until},
-        retry_after=-(-(until - now) // 1000),
-    )
 
 
 def _limit(kind: str, interval: str, number: int, limit: int) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from services.local_exchange.errors import ExchangeError
 from services.local_exchange.ledger import RequestRecord, client_order_id
 from services.local_exchange.parameters import Params, decode
 from services.local_exchange.signature import signed_payload
-from services.local_exchange.spot_operations import ROUTES
 from services.local_exchange.time_units import in_microseconds, wants_microseconds
 
 if TYPE_CHECKING:
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
 
     from services.local_exchange.exchange import Exchange
     from services.local_exchange.faults import Rule
+    from services.local_exchange.venue import Venue
 
-GONE = frozenset({"/api/v3/userDataStream"})
 JSON_TYPE = "application/json;charset=UTF-8"
 HTML_TYPE = "text/html"
 
@@ -51,7 +50,7 @@ class Answer:
     fault: Rule | None = None
 
 
-def respond(exchange: Exchange, request: Request) -> Generator[float, None, Answer]:
+def respond(exchange: Exchange, venue: Venue, request: Request) -> Generator[float, None, Answer]:
     """Take one request to its answer; yields the seconds it wants to wait."""
     record = RequestRecord(
         request.arrived_ns,
@@ -62,10 +61,10 @@ def respond(exchange: Exchange, request: Request) -> Generator[float, None, Answ
         request.query + b"&" + request.body if request.body else request.query,
     )
     exchange.ledger.requests.append(record)
-    operations = ROUTES.get(request.path)
+    operations = venue.routes.get(request.path)
     operation = None if operations is None else operations.get(request.method)
     if operation is None:
-        answer = _no_such_route(request, operations is not None)
+        answer = _no_such_route(venue, request, operations is not None)
         record.result = str(answer.status)
         return answer
     try:
@@ -74,7 +73,7 @@ def respond(exchange: Exchange, request: Request) -> Generator[float, None, Answ
     except ExchangeError as error:
         record.result = f"{error.status} {error.code}"
         return Answer(error.status, orjson.dumps(error.body()))
-    call = _call(exchange, request, params, record)
+    call = _call(exchange, venue, request, params, record)
     outcome = yield from run(call, operation)
     record.result = result_of(outcome)
     record.answered_ns = time.time_ns()
@@ -83,12 +82,12 @@ def respond(exchange: Exchange, request: Request) -> Generator[float, None, Answ
     return _answer(call, outcome)
 
 
-def _call(exchange: Exchange, request: Request, params: Params, record: RequestRecord) -> Call:
+def _call(exchange: Exchange, venue: Venue, request: Request, params: Params, record: RequestRecord) -> Call:
     api_key = request.headers.get("x-mbx-apikey")
     account = exchange.accounts.by_key.get(api_key) if api_key else None
     record.account = account.name if account else ""
     payload = signed_payload(request.query, request.body) if "signature" in params else None
-    call = Call(exchange, params, request.address, api_key, payload, record)
+    call = Call(exchange, params, request.address, api_key, payload, record, venue)
     if exchange.faults.on_requests:
         call.plan = exchange.faults.plan(
             request.method, request.path, record.account, params.get("symbol", ""), client_order_id(params)
@@ -106,27 +105,25 @@ def result_of(outcome: Outcome) -> str:
 
 
 def _answer(call: Call, outcome: Outcome) -> Answer:
-    exchange = call.exchange
-    now = exchange.clock.now_ms()
-    used = str(exchange.limits.used(call.address, now))
+    now = call.exchange.clock.now_ms()
+    used = str(call.limits.used(call.address, now))
     headers = [("x-mbx-used-weight", used), ("x-mbx-used-weight-1m", used)]
     error = outcome.error
     if error is not None:
         if error.retry_after is not None:
             headers.append(("Retry-After", str(error.retry_after)))
         body = error.body()
-        if error.status in {418, 429}:
-            body.pop("data", None)
+        if "retryAfter" in body.get("data", ()):
+            del body["data"]  # REST says it by header
         return Answer(error.status, orjson.dumps(body), tuple(headers), fault=outcome.fault)
     if call.counts_orders:
-        ten, day = exchange.limits.order_counts(call.holder.name, now)
-        headers += [("x-mbx-order-count-10s", str(ten)), ("x-mbx-order-count-1d", str(day))]
+        headers += call.limits.order_headers(call.holder.name, now)
     return Answer(outcome.status, orjson.dumps(outcome.result), tuple(headers), fault=outcome.fault)
 
 
-def _no_such_route(request: Request, known: bool) -> Answer:
+def _no_such_route(venue: Venue, request: Request, known: bool) -> Answer:
     """Answer 404, 405 or 410 as nginx does: a page, or nothing to a client that wants no HTML."""
-    if request.path in GONE:
+    if request.path in venue.gone:
         status, reason = 410, "Gone"
     elif known:
         status, reason = 405, "Not Allowed"

@@ -96,7 +96,7 @@ async def running_exchange(settings: Settings) -> AsyncIterator[RunningExchange]
     async with asyncio.TaskGroup() as group:
         tasks = Tasks(group)
         sockets = Sockets(exchange, tasks.start)
-        front = Front(exchange, tasks.start, sockets.upgrade)
+        front = Front(exchange, exchange.spot, tasks.start, sockets.upgrade)
         sockets.front = front
         server = await loop.create_server(front, settings.host, settings.port)
         runner = web.AppRunner(Admin(exchange, sockets).application(), access_log=None)

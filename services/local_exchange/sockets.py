@@ -46,11 +46,14 @@ class Sockets:
 
     def _peer_for(self, path: str, query: str, address: str) -> ApiPeer | StreamPeer:
         if path.startswith("/ws-api/"):
-            return ApiPeer(self.exchange, self.start, query, address)
+            return ApiPeer(self.exchange, self.exchange.spot, self.start, query, address)
+        streams = self.exchange.market_streams
         if path.startswith("/stream"):
             named = parse_qs(query).get("streams", [""])[0]
-            return StreamPeer(self.exchange, [s for s in named.split("/") if s], True)
-        return StreamPeer(self.exchange, [s for s in path.removeprefix("/ws").split("/") if s], False)
+            return StreamPeer(self.exchange, streams, [s for s in named.split("/") if s], True)
+        return StreamPeer(
+            self.exchange, streams, [s for s in path.removeprefix("/ws").split("/") if s], False
+        )
 
     def forget(self, peer: Peer) -> None:
         """Forget a connection that is gone."""

@@ -23,7 +23,7 @@ def account(call: Call) -> dict[str, Any]:
 def unfilled_orders(call: Call) -> list[dict[str, Any]]:
     """`GET /api/v3/rateLimit/order`."""
     exchange = call.exchange
-    return exchange.limits.order_limits(call.holder.name, exchange.clock.now_ms())
+    return call.limits.order_limits(call.holder.name, exchange.clock.now_ms())
 
 
 def discount(call: Call) -> dict[str, Any]:

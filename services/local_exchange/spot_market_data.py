@@ -55,7 +55,7 @@ def exchange_info(call: Call) -> dict[str, Any]:
     return {
         "timezone": "UTC",
         "serverTime": exchange.clock.now_ms(),
-        "rateLimits": exchange.limits.exchange_limits(call.record.api == "ws-api"),
+        "rateLimits": call.limits.exchange_limits(call.record.api == "ws-api"),
         "exchangeFilters": exchange.filters.shown(),
         "symbols": [
             market.symbol.information()

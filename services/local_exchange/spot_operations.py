@@ -16,7 +16,9 @@ from services.local_exchange import (
     spot_queries,
     spot_trading,
 )
-from services.local_exchange.calls import Operation, Security
+from services.local_exchange.calls import LATE, Operation, Security
+from services.local_exchange.rate_limits import SPOT, RateLimits
+from services.local_exchange.venue import Venue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,6 +170,8 @@ ROUTES: dict[str, dict[str, Operation]] = {
     "/api/v3/referencePrice": {"GET": REFERENCE},
 }
 
+GONE = frozenset({"/api/v3/userDataStream"})
+
 METHODS: dict[str, Operation] = {
     "ping": PING,
     "time": TIME,
@@ -200,3 +204,8 @@ METHODS: dict[str, Operation] = {
     "executionRules": RULES,
     "referencePrice": REFERENCE,
 }
+
+
+def spot_venue(scale: int) -> Venue:
+    """Return the spot market as clients reach it; `scale` multiplies its rate limits."""
+    return Venue("spot", ROUTES, METHODS, RateLimits(SPOT, scale), GONE, (-1021, LATE), 504)

@@ -29,7 +29,7 @@ def place(call: Call) -> Steps:
     exchange = call.exchange
     request = validated(call)
     account = call.holder
-    exchange.limits.check_orders(account.name, exchange.clock.now_ms())
+    call.limits.check_orders(account.name, exchange.clock.now_ms())
     call.counts_orders = True
 
     def execute() -> dict[str, Any]:
@@ -162,15 +162,23 @@ def to_engine(call: Call, execute: Callable[[], Any]) -> Steps:
             _second_check(call)
         if Action.HOLD in plan.rules:
             yield plan.seconds(Action.HOLD)
-            call.check_window()
+            _third_check(call)
     if engine_seconds:
         patience = exchange.settings.engine_timeout_ms / 1000
         if engine_seconds > patience:
             exchange.later(engine_seconds, lambda: _execute_unheard(execute))
             yield patience
-            raise ExchangeError(-1007, TIMEOUT, 504)
+            raise ExchangeError(-1007, TIMEOUT, call.venue.timeout_status)
         yield engine_seconds
     return execute()
+
+
+def _third_check(call: Call) -> None:
+    try:
+        call.check_window()
+    except ExchangeError as late:
+        code, words = call.venue.late_in_engine
+        raise ExchangeError(code, words) from late
 
 
 def _second_check(call: Call) -> None:
@@ -178,7 +186,7 @@ def _second_check(call: Call) -> None:
         call.check_window()
     except ExchangeError:
         if call.counts_orders:
-            call.exchange.limits.count_order(call.holder.name, call.exchange.clock.now_ms())
+            call.limits.count_order(call.holder.name, call.exchange.clock.now_ms())
         raise
 
 

@@ -10,6 +10,7 @@ from services.local_exchange.websocket_front import Peer
 
 if TYPE_CHECKING:
     from services.local_exchange.exchange import Exchange
+    from services.local_exchange.stream_readers import StreamReaders
 
 MOST_STREAMS = 1024
 
@@ -18,26 +19,30 @@ class StreamPeer(Peer):
     """One connection to the market streams.
 
     Args:
-        exchange: whose market streams.
+        exchange: whose clock.
+        readers: where streams are read.
         streams: streams named in the URL.
         combined: whether messages are wrapped as `{"stream":…,"data":…}`.
 
     """
 
-    def __init__(self, exchange: Exchange, streams: list[str], combined: bool) -> None:
+    def __init__(
+        self, exchange: Exchange, readers: StreamReaders, streams: list[str], combined: bool
+    ) -> None:
         self.exchange = exchange
+        self.readers = readers
         self.streams = list(dict.fromkeys(streams))
         self.combined = combined
 
     def opened(self) -> None:
         """See `Peer`."""
         for stream in self.streams:
-            self.exchange.market_streams.add(stream, self)
+            self.readers.add(stream, self)
 
     def closed(self) -> None:
         """See `Peer`."""
         for stream in self.streams:
-            self.exchange.market_streams.remove(stream, self)
+            self.readers.remove(stream, self)
 
     def deliver_stream(self, stream: str, payload: bytes) -> None:
         """See `MarketStreams`."""
@@ -65,7 +70,7 @@ class StreamPeer(Peer):
         self.connection.send(orjson.dumps(answer | {"id": request.get("id")}))
 
     def _control(self, method: Any, params: list[Any]) -> dict[str, Any]:
-        streams = self.exchange.market_streams
+        streams = self.readers
         result: Any = None
         if method == "SUBSCRIBE":
             names = [str(name) for name in params if name not in self.streams]

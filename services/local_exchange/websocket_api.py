@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 import orjson
 
-from services.local_exchange import spot_operations
 from services.local_exchange.calls import Call, Operation, Outcome, Security, run
 from services.local_exchange.errors import ExchangeError
 from services.local_exchange.http_front import ANSWERS, DROPS, NEVERS
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from services.local_exchange.accounts import Account
     from services.local_exchange.exchange import Exchange
+    from services.local_exchange.venue import Venue
 
 MOST_SUBSCRIPTIONS = 1000
 LAST_SUBSCRIPTION_ID = 65_535
@@ -55,6 +56,7 @@ class ApiPeer(Peer):
 
     Args:
         exchange: who answers.
+        venue: for which market.
         start: starts an answer that has to wait as a task.
         query: the query string of the URL (`returnRateLimits`, `timeUnit`).
         address: the client's address.
@@ -64,11 +66,14 @@ class ApiPeer(Peer):
     def __init__(
         self,
         exchange: Exchange,
+        venue: Venue,
         start: Callable[[Coroutine[None, None, None]], None],
         query: str,
         address: str,
     ) -> None:
         self.exchange = exchange
+        self.venue = venue
+        self.methods = methods_of(venue)
         self.start = start
         self.address = address
         options = parse_qs(query)
@@ -84,7 +89,7 @@ class ApiPeer(Peer):
     def opened(self) -> None:
         """See `Peer`. Connecting costs weight 2."""
         try:
-            self.exchange.limits.connect(self.address, self.exchange.clock.now_ms())
+            self.venue.limits.connect(self.address, self.exchange.clock.now_ms())
         except ExchangeError as refusal:
             self.connection.close(1008, refusal.msg[:100])
 
@@ -118,7 +123,7 @@ class ApiPeer(Peer):
             return
         params = {str(name): _text(value) for name, value in raw.items() if name != "returnRateLimits"}
         method = frame["method"].removeprefix("v3/")
-        operation = METHODS.get(method)
+        operation = self.methods.get(method)
         if self.logged_on is not None and self.logged_on.key_revoked:
             self._end_revoked_session()
             return
@@ -147,7 +152,7 @@ class ApiPeer(Peer):
         )
         exchange.ledger.requests.append(record)
         payload = websocket_payload(raw) if "signature" in params else None
-        call = ApiCall(exchange, params, self.address, api_key, payload, record)
+        call = ApiCall(exchange, params, self.address, api_key, payload, record, self.venue)
         call.peer = self
         if self.logged_on is not None and api_key is None:
             call.account, call.logged_on = self.logged_on, True
@@ -179,7 +184,7 @@ class ApiPeer(Peer):
         self.connection.send(body if rule is None else body[: rule.size])
 
     def _rate_limits(self, call: Call | None) -> list[dict[str, Any]]:
-        limits, now = self.exchange.limits, self.exchange.clock.now_ms()
+        limits, now = self.venue.limits, self.exchange.clock.now_ms()
         shown = limits.weight_limits(self.address, now)
         if call is not None and call.counts_orders:
             return limits.order_limits(call.holder.name, now) + shown
@@ -304,22 +309,35 @@ def session_status(call: Call) -> dict[str, Any]:
     return _peer(call).session()
 
 
-METHODS: dict[str, Operation] = {
-    name: replace(operation, optional=operation.optional | SIGNING)
-    if operation.security is Security.SIGNED
-    else operation
-    for name, operation in spot_operations.METHODS.items()
-} | {
-    "userDataStream.subscribe.signature": Operation(
-        subscribe_signature, Security.SIGNED, 2, optional=SIGNING
-    ),
-    "userDataStream.subscribe": Operation(subscribe, weight=2),
-    "userDataStream.unsubscribe": Operation(unsubscribe, weight=2, optional=frozenset({"subscriptionId"})),
+SESSION_METHODS: dict[str, Operation] = {
     "session.subscriptions": Operation(subscriptions, weight=2),
     "session.logon": Operation(logon, Security.SIGNED, 2, optional=SIGNING),
     "session.logout": Operation(logout, weight=2),
     "session.status": Operation(session_status, weight=2),
 }
+SUBSCRIPTION_METHODS: dict[str, Operation] = {
+    "userDataStream.subscribe.signature": Operation(
+        subscribe_signature, Security.SIGNED, 2, optional=SIGNING
+    ),
+    "userDataStream.subscribe": Operation(subscribe, weight=2),
+    "userDataStream.unsubscribe": Operation(unsubscribe, weight=2, optional=frozenset({"subscriptionId"})),
+}
+
+
+@cache
+def _with_sessions(name: str, methods: tuple[tuple[str, Operation], ...]) -> dict[str, Operation]:
+    made = {
+        method: replace(operation, optional=operation.optional | SIGNING)
+        if operation.security is not Security.NONE
+        else operation
+        for method, operation in methods
+    }
+    return made | SESSION_METHODS | (SUBSCRIPTION_METHODS if name == "spot" else {})
+
+
+def methods_of(venue: Venue) -> dict[str, Operation]:
+    """Return a market's WebSocket API methods, sessions included; only spot subscribes user data here."""
+    return _with_sessions(venue.name, tuple(venue.methods.items()))
 
 
 async def _continue(steps: Generator[float, None, None], wait: float) -> None:

@@ -262,7 +262,7 @@ def ask(peer, method, params=None):
 
 def test_websocket_api_answers(desk):
     """Sessions, subscriptions, placements, errors, bans."""
-    peer = ApiPeer(desk.exchange, lambda work: work.close(), "", "127.0.0.1")
+    peer = ApiPeer(desk.exchange, desk.exchange.spot, lambda work: work.close(), "", "127.0.0.1")
     wire = Wire()
     peer.connection = wire  # type: ignore[assignment]  # it only sends
     for method, name in (
@@ -290,7 +290,7 @@ def test_websocket_api_answers(desk):
         compare(f"wsapi__place-new-order__response-{response}", answer)
     refused = ask(peer, "order.place", limit("BUY", "9", "60000"))
     compare("wsapi__response-format__error-response", refused)
-    desk.exchange.limits.ban("127.0.0.1", desk.now + 60_000)
+    desk.exchange.spot.limits.ban("127.0.0.1", desk.now + 60_000)
     compare("wsapi__ip-banned__error-response-418", ask(peer, "ping"))
 
 

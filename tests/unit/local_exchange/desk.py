@@ -89,7 +89,7 @@ class Desk:
             "127.0.0.1",
             self.clock.us * 1000,
         )
-        steps = respond(self.exchange, request)
+        steps = respond(self.exchange, self.exchange.spot, request)
         while True:
             try:
                 self.advance(next(steps))

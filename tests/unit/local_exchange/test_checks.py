@@ -73,14 +73,14 @@ def test_a_delay_before_arrival_is_caught_by_the_first_check(desk):
     """Nothing is counted, nothing is placed."""
     hold(desk, "delay_arrival", 5001)
     assert desk.refuse(**market("BUY", quoteOrderQty="350", newClientOrderId="held")) == LATE
-    assert desk.exchange.limits.order_counts("alice", desk.now) == (0, 0)
+    assert desk.exchange.spot.limits.order_counts("alice", desk.now) == (0, 0)
 
 
 def test_a_delay_before_forwarding_is_refused_and_counted(desk):
     """The second check charges the unfilled order count."""
     hold(desk, "delay_forward", 5001)
     assert desk.refuse(**market("BUY", quoteOrderQty="350", newClientOrderId="held")) == LATE
-    assert desk.exchange.limits.order_counts("alice", desk.now) == (1, 1)
+    assert desk.exchange.spot.limits.order_counts("alice", desk.now) == (1, 1)
 
 
 def test_a_hold_before_the_engine_is_caught_by_the_third_check(desk):

@@ -123,8 +123,7 @@ def check(desk, before):
 
 def crowded_desk():
     desk = Desk(levels=4)
-    desk.exchange.limits.orders_10s = desk.exchange.limits.orders_1d = 10**6
-    desk.exchange.limits.weight_limit = 10**9
+    desk.exchange.spot.limits.raise_to(10**5)
     return desk, {asset: holdings(desk, asset) for asset in ("BTC", "USDT", "BNB")}
 
 

@@ -46,7 +46,7 @@ def stop(side="SELL", kind="STOP_LOSS", **more):
 def test_an_order_that_breaks_a_filter_is_refused_by_its_name(desk, params, name):
     """Nothing reaches the engine."""
     assert desk.refuse(**params) == failure(name)
-    assert desk.exchange.limits.order_counts("alice", desk.now) == (0, 0)
+    assert desk.exchange.spot.limits.order_counts("alice", desk.now) == (0, 0)
 
 
 @pytest.mark.parametrize(

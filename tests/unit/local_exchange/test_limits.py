@@ -33,16 +33,16 @@ def test_successful_trading_calls_cost_no_weight(desk):
     )
     assert headers(answer)["x-mbx-used-weight-1m"] == "0"
     desk.refuse(**market("BUY", quoteOrderQty="1"))
-    assert desk.exchange.limits.used("127.0.0.1", desk.now) == 1
+    assert desk.exchange.spot.limits.used("127.0.0.1", desk.now) == 1
     desk.ask("GET", "/api/v3/account")
-    assert desk.exchange.limits.used("127.0.0.1", desk.now) == 21
+    assert desk.exchange.spot.limits.used("127.0.0.1", desk.now) == 21
 
 
 def test_market_orders_that_fill_never_use_up_the_order_count(desk):
     """+1 when accepted, -1 at the first fill as taker; resting orders stay counted."""
     for _ in range(120):
         desk.place(**market("BUY", quoteOrderQty="5.1"))
-    assert desk.exchange.limits.order_counts("alice", desk.now) == (0, 0)
+    assert desk.exchange.spot.limits.order_counts("alice", desk.now) == (0, 0)
     answer = desk.send(
         "POST",
         "/api/v3/order",
@@ -77,7 +77,7 @@ def test_a_first_fill_as_maker_gives_more_back(desk):
     for _ in range(7):
         desk.place("alice", **limit("SELL", "0.01", "70000"))
     desk.place("bob", **market("BUY", quantity="0.01"))
-    assert desk.exchange.limits.order_counts("alice", desk.now) == (2, 2)
+    assert desk.exchange.spot.limits.order_counts("alice", desk.now) == (2, 2)
 
 
 def test_used_up_weight_is_429_and_insisting_is_a_ban_that_grows():
@@ -127,7 +127,7 @@ def test_connections_are_counted_per_address():
 
 def test_scaled_limits_are_shown():
     """rate_limit_scale multiplies what exchangeInfo shows too."""
-    shown = RateLimits(10).exchange_limits()
+    shown = RateLimits(scale=10).exchange_limits()
     assert [entry["limit"] for entry in shown] == [60_000, 1000, 2_000_000, 3_000_000]
 
 

@@ -137,7 +137,7 @@ def test_cancel_replace_reports_half_failures(desk):
     path = "/api/v3/order/cancelReplace"
     status, answer = desk.ask("POST", path, **replace("STOP_ON_FAILURE", cancelOrderId=1))
     assert (status, answer["code"], answer["data"]["newOrderResult"]) == (400, -2022, "NOT_ATTEMPTED")
-    assert desk.exchange.limits.order_counts("alice", desk.now)[0] == 1
+    assert desk.exchange.spot.limits.order_counts("alice", desk.now)[0] == 1
     status, answer = desk.ask("POST", path, **replace("ALLOW_FAILURE", cancelOrderId=1))
     assert (status, answer["code"], answer["data"]["cancelResult"]) == (409, -2021, "FAILURE")
     assert answer["data"]["newOrderResult"] == "SUCCESS"
