@@ -135,13 +135,12 @@ async def store_fills(
     if len(inserted) < len(fresh):
         # Only possible when one order of the exchange was told under two of our ids at the same moment.
         stored = {tuple(row) for row in inserted}
-        conflicts = [(fill, fill, report) for fill, report in fresh if fill.key not in stored]
-        await note_contradictions(connection, conflicts)
+        for fill, report in fresh:
+            if fill.key not in stored:
+                await _tell_contradiction(connection, fill, fill, report, "order")
 
 
-async def note_contradictions(
-    connection: Connection, pairs: Iterable[tuple[Fill, Fill, OrderReport]]
-) -> list[str]:
+async def note_contradictions(connection: Connection, pairs: Iterable[tuple[Fill, Fill, OrderReport]]) -> int:
     """Raise the alarm about executions that were told in two ways; what was stored first stands.
 
     Args:
@@ -149,35 +148,40 @@ async def note_contradictions(
         pairs: (as stored, as told now, by which report).
 
     Returns:
-        A sentence for each that really differs.
+        How many really differ.
 
     """
-    sentences = []
+    found = 0
     for stored, told, report in pairs:
-        fields = contradiction(stored, told) if stored is not told else "order"
-        if fields is None:
-            continue
-        data = {"symbol": told.symbol, "trade_id": told.trade_id, "fields": fields, "source": report.source}
-        data |= {"stored": asdict(stored), "told": asdict(told)}
-        await connection.execute(
-            "INSERT INTO bridge.event (kind, order_id, account_id, number, data) "
-            "VALUES ('fill_contradiction', $1, $2, $3, $4::text::jsonb)",
-            report.order_id,
-            report.account_id,
-            report.number,
-            _json(data),
-        )
-        sentences.append(f"trade {told.trade_id} of {told.symbol} is told with another {fields}")
-        log.error(
-            "fill.contradiction",
-            order_id=str(report.order_id),
-            account_id=str(report.account_id),
-            symbol=told.symbol,
-            trade_id=told.trade_id,
-            fields=fields,
-            advice="compare bridge.event fill_contradiction with the trade list of the exchange",
-        )
-    return sentences
+        fields = contradiction(stored, told)
+        if fields is not None:
+            await _tell_contradiction(connection, stored, told, report, fields)
+            found += 1
+    return found
+
+
+async def _tell_contradiction(
+    connection: Connection, stored: Fill, told: Fill, report: OrderReport, fields: str
+) -> None:
+    data = {"symbol": told.symbol, "trade_id": told.trade_id, "fields": fields, "source": report.source}
+    data |= {"stored": asdict(stored), "told": asdict(told)}
+    await connection.execute(
+        "INSERT INTO bridge.event (kind, order_id, account_id, number, data) "
+        "VALUES ('fill_contradiction', $1, $2, $3, $4::text::jsonb)",
+        report.order_id,
+        report.account_id,
+        report.number,
+        _json(data),
+    )
+    log.error(
+        "fill.contradiction",
+        order_id=str(report.order_id),
+        account_id=str(report.account_id),
+        symbol=told.symbol,
+        trade_id=told.trade_id,
+        fields=fields,
+        advice="compare bridge.event fill_contradiction with the trade list of the exchange",
+    )
 
 
 async def apply_fills(connection: Connection, keys: Collection[HoldingKey]) -> list[PositionChange]:

@@ -12,6 +12,7 @@ from shared.database.connect import open_pool
 from shared.database.settle import settle
 from shared.domain.holding import Kind
 from tests.claimed import Claimed, claimed
+from tests.ledger_rows import everything
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -115,11 +116,11 @@ async def test_a_fill_again_changes_nothing(
 ) -> None:
     """The same event settled three times leaves rows, fills, positions and events as after the first."""
     order = await bought(connection, bot, account, "0.005", "70000")
-    before = await everything(connection)
+    before = await everything(connection, account[1])
     for _ in range(2):
         again = await settle(connection, order.reports())
         assert again.positions == ()
-    assert await everything(connection) == before
+    assert await everything(connection, account[1]) == before
 
 
 async def test_a_late_fill_folds_again(connection: Connection, bot: Bot, account: tuple[UUID, UUID]) -> None:
@@ -240,22 +241,3 @@ def open_position_of_the_bot(bot: Bot, user: UUID, account_id: UUID) -> UUID:
         [identity, user, account_id],
     )
     return identity
-
-
-async def everything(connection: Connection) -> dict[str, list[Any]]:
-    """Read what must not change: rows, fills, positions, events, without the times of our writing."""
-    queries = {
-        "orders": "SELECT status, exchange_order_id, filled_amount, avg_fill_price, fee, fee_currency, "
-        "filled_at FROM public.orders ORDER BY id",
-        "fills": "SELECT exchange_order_id, trade_id, price, quantity, commission, applied FROM bridge.fill "
-        "ORDER BY 1, 2",
-        "attempts": "SELECT outcome, exchange_status, executed, executed_quote, filled, fee, fee_asset "
-        "FROM bridge.attempt ORDER BY order_id",
-        "entries": "SELECT state, has_evidence FROM bridge.outbox ORDER BY id",
-        "ledger": "SELECT number, size, cost, entry_price, realized, fees, status, opened_at, closed_at "
-        "FROM bridge.position ORDER BY opened_at, number",
-        "positions": "SELECT symbol, size, entry_price, current_price, realized_pnl, status, opened_at, "
-        "closed_at FROM public.positions ORDER BY opened_at, id",
-        "events": "SELECT kind, order_id FROM bridge.event ORDER BY id",
-    }
-    return {name: [tuple(row) for row in await connection.fetch(query)] for name, query in queries.items()}
