@@ -97,6 +97,7 @@ class LocalTestnet:
         database_url: an empty database instead of the embedded one.
         environment: further variables of the services.
         seed: of the exchange's price path.
+        exchange_options: further options of the local exchange.
         with_exchange: False = the services go to where their variables say, by default Binance's testnet.
         fsync: off only where nobody pulls a plug.
 
@@ -108,6 +109,7 @@ class LocalTestnet:
     environment: Mapping[str, str] = field(default_factory=dict)
     seed: int = 7
     with_exchange: bool = True
+    exchange_options: Sequence[str] = ()
     fsync: bool = True
     folder: Path = field(init=False)
     server: embedded.EmbeddedServer | None = field(init=False, default=None)
@@ -115,6 +117,7 @@ class LocalTestnet:
     exchange: Process = field(init=False)
     exchange_port: int = field(init=False, default=0)
     admin_port: int = field(init=False, default=0)
+    _started: int = field(init=False, default=0)
     _stack: contextlib.ExitStack = field(init=False, default_factory=contextlib.ExitStack)
 
     def __enter__(self) -> Self:
@@ -159,6 +162,7 @@ class LocalTestnet:
             f"--seed={self.seed}",
             f"--accounts={accounts}",
             f"--port-file={port_file}",
+            *self.exchange_options,
         )
         ports = self.exchange.ports()
         self.exchange_port, self.admin_port = ports["port"], ports["admin_port"]
@@ -166,8 +170,8 @@ class LocalTestnet:
 
     def start_service(self, module: str, **variables: str) -> Process:
         """Start `services.order_executor` or `services.fill_listener` and wait until it is ready."""
-        number = len(self.processes)
-        name = f"{module.rpartition('.')[2]}-{number}"
+        self._started += 1
+        name = f"{module.rpartition('.')[2]}-{self._started}"
         port_file = self.folder / f"{name}.port"
         process = self._start(
             name,

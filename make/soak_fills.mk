@@ -1,0 +1,4 @@
+.PHONY: soak-fills
+
+soak-fills: $(READY)
+	@$(BIN)/python -m tests.soak.fills
