@@ -109,12 +109,9 @@ class Soak:
         """Trade, disturb, heal, compare."""
         started = time.monotonic()
         key = base64.b64encode(secrets.token_bytes(32)).decode()
+        options = ("--rate-limit-scale=1000",)
         with LocalTestnet(
-            self._accounts,
-            key,
-            environment=ENVIRONMENT,
-            fsync=False,
-            exchange_options=("--rate-limit-scale=1000",),
+            self._accounts, key, environment=ENVIRONMENT, fsync=False, exchange_options=options
         ) as local:
             assert local.database_url is not None
             with Bot(local.database_url, key) as bot:
@@ -186,7 +183,8 @@ class Soak:
     def _wait_settled(self, local: LocalTestnet, bot: Bot) -> None:
         """Wait until nothing is on its way any more and every gap is healed."""
         deadline = time.monotonic() + SETTLES_WITHIN_S
-        while time.monotonic() < deadline:
+        left = 1
+        while left and time.monotonic() < deadline:
             for process in local.processes:
                 process.check()
             row = bot.connection.execute(
@@ -195,13 +193,10 @@ class Soak:
                 "(SELECT count(*) FROM bridge.fill WHERE NOT applied) AS open"
             ).fetchone()
             assert row is not None
-            if row["open"] == 0:
-                return
+            left = row["open"]
             time.sleep(0.25)
-        self.result.complaints.append(
-            f"{row['open']} things were still on their way after {SETTLES_WITHIN_S} s"
-        )
-        self.result.wrong += 1
+        if left:
+            self._complain("wrong", f"{left} things were still on their way after {SETTLES_WITHIN_S} s")
 
     def _compare(self, local: LocalTestnet, bot: Bot, accounts: Mapping[UUID, str]) -> None:
         """Compare fills, orders and positions with the exchange's ledger."""
