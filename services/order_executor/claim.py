@@ -17,6 +17,7 @@ from uuid import uuid4
 import asyncpg
 import structlog
 
+from services.order_executor.send import Claimed
 from shared import failpoints
 from shared.binance.sign import query
 from shared.database import outbox
@@ -29,7 +30,7 @@ from shared.domain.states import AttemptOutcome
 from shared.domain.verdicts import Held, Rejected, Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from uuid import UUID
 
     from services.order_executor.prepare import Prepared, Preparer
@@ -49,15 +50,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 RETRY_S = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """An order whose attempt is durable: send it now, once."""
-
-    prepared: Prepared
-    intent: Intent
-    params: Mapping[str, Value]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -24,15 +25,28 @@ from shared.domain.states import AttemptOutcome
 from shared.telemetry.logs import about
 
 if TYPE_CHECKING:
-    from services.order_executor.claim import Claimed
+    from collections.abc import Mapping
+
     from services.order_executor.pauses import Pauses
+    from services.order_executor.prepare import Prepared
     from services.order_executor.settle import Settler
     from shared.binance.rest import Result
+    from shared.binance.sign import Value
+    from shared.database.claim import Intent
     from shared.database.settle import Finding
     from shared.domain.classify import Classification
     from shared.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """An order whose attempt is durable: send it now, once."""
+
+    prepared: Prepared
+    intent: Intent
+    params: Mapping[str, Value]
 
 
 class Sender:
