@@ -32,6 +32,7 @@ from services.order_executor.venues import Venues
 from shared.database import leases, outbox
 from shared.database.claim import claim
 from shared.database.connect import DATABASE_AWAY
+from shared.database.ledger import environment_epoch
 from shared.database.settle import settle
 from shared.domain.order import Market
 from shared.domain.states import AttemptOutcome, EntryState
@@ -177,10 +178,11 @@ class Executor:
     async def _open_venues(self) -> None:
         """Open the venues of the active accounts before the first order needs them."""
         async with self._pool.acquire() as connection:
-            environments = await outbox.environments(connection)
-        for testnet in environments:
-            if testnet or self._configuration.guards.live_trading:
-                self._venues.of(Market.SPOT, testnet=testnet)
+            for testnet in await outbox.environments(connection):
+                if testnet or self._configuration.guards.live_trading:
+                    self._venues.of(Market.SPOT, testnet=testnet)
+            for venue in self._venues:
+                venue.environment_epoch = await environment_epoch(connection, venue.base_url)
 
     def _measure(self, epoch: Epoch) -> None:
         self._metrics.live_trading.set(self._configuration.guards.live_trading)
