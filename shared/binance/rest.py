@@ -13,9 +13,11 @@ from typing import Any, Final, TypeAlias
 import httpx
 import orjson
 
+from shared import failpoints
 from shared.binance.clock_offset import Clock, ClockUnknownError
 from shared.binance.failures import NoAnswer
 from shared.binance.sign import Credentials, Value, query, signed_query
+from shared.binance.transport import FIRST_BYTE_BEFORE, ON_WRITTEN
 
 _EXCERPT_CHARS: Final = 500
 _KEPT_HEADERS: Final = ("retry-after", "date", "content-type", "server")
@@ -119,6 +121,33 @@ class RestEndpoint:
         """GET something that needs no key."""
         return await self.send("GET", path, query(params or {}), extensions=extensions)
 
+    async def time(self, path: str) -> Result:
+        """GET the exchange's time and let the clock learn from the answer."""
+        answer = await self.public(path)
+        if isinstance(answer, Answer) and answer.ok and isinstance(answer.body, dict):
+            server_ms = answer.body.get("serverTime")
+            if isinstance(server_ms, int):
+                self.clock.sample(answer.sent_ms, server_ms, answer.received_ms)
+        return answer
+
+    async def post_once(
+        self, path: str, signed_query: str, api_key: str, *, first_byte_before: float | None
+    ) -> Result:
+        """POST one order: exactly these bytes, once (PROTOCOL 4).
+
+        Args:
+            path: e.g. /api/v3/order.
+            signed_query: of `sign.signed_query`, over the parameters and timestamp stored with the attempt.
+            api_key: of the key that signed.
+            first_byte_before: `time.monotonic()` value after which no byte may leave any more; then the
+                result is a failure with reason "too_late" and nothing written.
+
+        """
+        extensions: dict[str, Any] = {ON_WRITTEN: _written}
+        if first_byte_before is not None:
+            extensions[FIRST_BYTE_BEFORE] = first_byte_before
+        return await self.send("POST", path, signed_query, api_key, extensions)
+
     async def signed(
         self, method: str, path: str, params: Mapping[str, Value], credentials: Credentials
     ) -> Result:
@@ -180,6 +209,16 @@ class RestEndpoint:
                 True, "foreign", f"{type(error).__name__} of a transport that does not count bytes."
             )
         return _answer(response, body, sent_ms, self.clock.now_ms())
+
+
+def chosen(**params: Value | None) -> dict[str, Value]:
+    """Return the parameters that have a value."""
+    return {name: value for name, value in params.items() if value is not None}
+
+
+def _written() -> None:
+    """Say that an order left (PROTOCOL 4)."""
+    failpoints.reached_without_await("send.written")
 
 
 async def _body_of(response: httpx.Response) -> bytes:

@@ -5,25 +5,18 @@ was claimed (PROTOCOL 4). Everything else is signed when asked.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import httpx
 import orjson
 
-from shared import failpoints
 from shared.binance.clock_offset import Clock
-from shared.binance.rest import Answer, RestEndpoint, Result, TransportFailure
+from shared.binance.rest import Answer, RestEndpoint, Result, TransportFailure, chosen
 from shared.binance.sign import Credentials, Value
-from shared.binance.transport import FIRST_BYTE_BEFORE, MAX_ANSWER_BYTES, ON_WRITTEN
+from shared.binance.transport import MAX_ANSWER_BYTES
 
 __all__ = ["Answer", "Result", "SpotRest", "TransportFailure"]
 
 _ALL_SYMBOLS_BYTES = 64 * 1024 * 1024  # the list of all symbols, uncompressed, outgrows the usual bound
-
-
-def _written() -> None:
-    """Say that an order left (PROTOCOL 4)."""
-    failpoints.reached_without_await("send.written")
 
 
 class SpotRest:
@@ -58,12 +51,7 @@ class SpotRest:
 
     async def server_time(self) -> Result:
         """Ask the time and let the clock learn from the answer (weight 1)."""
-        answer = await self._rest.public("/api/v3/time")
-        if isinstance(answer, Answer) and answer.ok and isinstance(answer.body, dict):
-            server_ms = answer.body.get("serverTime")
-            if isinstance(server_ms, int):
-                self.clock.sample(answer.sent_ms, server_ms, answer.received_ms)
-        return answer
+        return await self._rest.time("/api/v3/time")
 
     async def exchange_info(self, symbols: Sequence[str] = ()) -> Result:
         """Ask for filters and limits (weight 20) of `symbols`, or of all."""
@@ -74,11 +62,11 @@ class SpotRest:
 
     async def book_ticker(self, symbol: str | None = None) -> Result:
         """Ask for best bid and ask (weight 2) of one symbol, or (4) of all."""
-        return await self._rest.public("/api/v3/ticker/bookTicker", _chosen(symbol=symbol))
+        return await self._rest.public("/api/v3/ticker/bookTicker", chosen(symbol=symbol))
 
     async def ticker_price(self, symbol: str | None = None) -> Result:
         """Ask for the last price (weight 2) of one symbol, or (4) of all."""
-        return await self._rest.public("/api/v3/ticker/price", _chosen(symbol=symbol))
+        return await self._rest.public("/api/v3/ticker/price", chosen(symbol=symbol))
 
     async def place_order(
         self, signed_query: str, api_key: str, *, first_byte_before: float | None = None
@@ -92,10 +80,9 @@ class SpotRest:
                 result is a failure with reason "too_late" and nothing written.
 
         """
-        extensions: dict[str, Any] = {ON_WRITTEN: _written}
-        if first_byte_before is not None:
-            extensions[FIRST_BYTE_BEFORE] = first_byte_before
-        return await self._rest.send("POST", "/api/v3/order", signed_query, api_key, extensions)
+        return await self._rest.post_once(
+            "/api/v3/order", signed_query, api_key, first_byte_before=first_byte_before
+        )
 
     async def order(
         self,
@@ -106,7 +93,7 @@ class SpotRest:
         order_id: int | None = None,
     ) -> Result:
         """Ask for one order (weight 4) by our id or by the exchange's."""
-        params = _chosen(symbol=symbol, orderId=order_id, origClientOrderId=client_order_id)
+        params = chosen(symbol=symbol, orderId=order_id, origClientOrderId=client_order_id)
         return await self._rest.signed("GET", "/api/v3/order", params, credentials)
 
     async def cancel_order(
@@ -118,12 +105,12 @@ class SpotRest:
         order_id: int | None = None,
     ) -> Result:
         """Cancel one order (weight 1, 0 when it worked) by our id or by the exchange's."""
-        params = _chosen(symbol=symbol, orderId=order_id, origClientOrderId=client_order_id)
+        params = chosen(symbol=symbol, orderId=order_id, origClientOrderId=client_order_id)
         return await self._rest.signed("DELETE", "/api/v3/order", params, credentials)
 
     async def open_orders(self, credentials: Credentials, symbol: str | None = None) -> Result:
         """Ask for the open orders of one symbol (weight 6) or of all (80)."""
-        return await self._rest.signed("GET", "/api/v3/openOrders", _chosen(symbol=symbol), credentials)
+        return await self._rest.signed("GET", "/api/v3/openOrders", chosen(symbol=symbol), credentials)
 
     async def all_orders(
         self,
@@ -136,9 +123,7 @@ class SpotRest:
         limit: int = 1000,
     ) -> Result:
         """Ask for orders of any state (weight 20), from an order id on or by update time within 24 h."""
-        params = _chosen(
-            symbol=symbol, orderId=from_order_id, startTime=start_ms, endTime=end_ms, limit=limit
-        )
+        params = chosen(symbol=symbol, orderId=from_order_id, startTime=start_ms, endTime=end_ms, limit=limit)
         return await self._rest.signed("GET", "/api/v3/allOrders", params, credentials)
 
     async def my_trades(
@@ -153,20 +138,16 @@ class SpotRest:
         limit: int = 1000,
     ) -> Result:
         """Ask for trades (weight 20, with `order_id` 5); `order_id` and times exclude each other (-1128)."""
-        params = _chosen(
+        params = chosen(
             symbol=symbol, orderId=order_id, fromId=from_id, startTime=start_ms, endTime=end_ms, limit=limit
         )
         return await self._rest.signed("GET", "/api/v3/myTrades", params, credentials)
 
     async def account(self, credentials: Credentials, *, omit_zero_balances: bool = True) -> Result:
         """Ask for balances, permissions and `uid` (weight 20)."""
-        params = _chosen(omitZeroBalances=omit_zero_balances)
+        params = chosen(omitZeroBalances=omit_zero_balances)
         return await self._rest.signed("GET", "/api/v3/account", params, credentials)
 
     async def rate_limit_order(self, credentials: Credentials) -> Result:
         """Ask for the unfilled order counts of the account (weight 40)."""
         return await self._rest.signed("GET", "/api/v3/rateLimit/order", {}, credentials)
-
-
-def _chosen(**params: Value | None) -> dict[str, Value]:
-    return {name: value for name, value in params.items() if value is not None}
