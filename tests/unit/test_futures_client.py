@@ -248,7 +248,7 @@ async def test_failures_are_values(futures, exchange):
     """What the transport proves about the bytes is passed on, as on spot."""
     exchange.post("/fapi/v1/order").mock(side_effect=NotSent(Reason.DNS, "no such host"))
     result = await futures.place_order("a=1", API_KEY)
-    assert result == TransportFailure(False, "dns", "no such host")
+    assert result == TransportFailure(False, "dns", "no such host Nothing was sent.")
 
 
 def test_whoever_serves_both_markets_finds_the_same_methods():
