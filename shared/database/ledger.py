@@ -93,17 +93,23 @@ async def known_fills(connection: Connection, fills: Collection[Fill]) -> dict[F
 
 async def store_fills(
     connection: Connection,
-    fresh: Sequence[tuple[Fill, OrderReport]],
+    told: Sequence[tuple[Fill, OrderReport]],
     rows: Mapping[tuple[UUID, int], asyncpg.Record],
-) -> None:
-    """Store fills that were not known, each with the report that told of it.
+) -> set[FillKey]:
+    """Store fills that are new, and lock the positions they belong to.
 
     Args:
         connection: within the transaction that has locked the orders' lines.
-        fresh: fills `known_fills` did not know.
+        told: fills, each with the report that told of it.
         rows: the locked lines by (order, attempt number), for their strategies.
 
+    Returns:
+        The keys of those that were new; the others were stored before.
+
     """
+    if not told:
+        return set()
+    keys = {_position_key(fill.account_id, fill.market, fill.symbol) for fill, _ in told}
     inserted = await connection.fetch(
         statement("store_fills"),
         *_columns(
@@ -127,17 +133,13 @@ async def store_fills(
                     fill.traded_at,
                     report.source,
                 )
-                for fill, report in fresh
+                for fill, report in told
             ],
             22,
         ),
+        list(keys),
     )
-    if len(inserted) < len(fresh):
-        # Only possible when one order of the exchange was told under two of our ids at the same moment.
-        stored = {tuple(row) for row in inserted}
-        for fill, report in fresh:
-            if fill.key not in stored:
-                await _tell_contradiction(connection, fill, fill, report, "order")
+    return {tuple(row) for row in inserted}
 
 
 async def note_contradictions(connection: Connection, pairs: Iterable[tuple[Fill, Fill, OrderReport]]) -> int:
@@ -185,10 +187,16 @@ async def _tell_contradiction(
 
 
 async def apply_fills(connection: Connection, keys: Collection[HoldingKey]) -> list[PositionChange]:
+    """Count what is stored of some keys and not counted yet into their positions; locks them first."""
+    await connection.execute(statement("lock_holdings"), [_position_key(*key) for key in keys])
+    return await count_fills(connection, keys)
+
+
+async def count_fills(connection: Connection, keys: Collection[HoldingKey]) -> list[PositionChange]:
     """Count all stored fills of some keys that were not counted yet into their positions.
 
     Args:
-        connection: within the transaction that stored them.
+        connection: within the transaction that stored them and holds the locks of the keys.
         keys: (account, market, symbol as the exchange writes it).
 
     Returns:
@@ -197,9 +205,7 @@ async def apply_fills(connection: Connection, keys: Collection[HoldingKey]) -> l
     """
     if not keys:
         return []
-    ordered = sorted(keys)
-    await connection.execute(statement("lock_holdings"), [f"{a} {m} {s}" for a, m, s in ordered])
-    rows = await connection.fetch(statement("new_fills"), *_columns(ordered, 3))
+    rows = await connection.fetch(statement("new_fills"), *_columns(sorted(keys), 3))
     if not rows:
         return []
     work = _Work()
@@ -207,6 +213,10 @@ async def apply_fills(connection: Connection, keys: Collection[HoldingKey]) -> l
         await _count(connection, list(group), work)
     await connection.execute(statement("write_positions"), _json(work.document()))
     return work.changes
+
+
+def _position_key(account_id: UUID, market: str, symbol: str) -> str:
+    return f"{account_id} {market} {symbol}"
 
 
 class _Work:

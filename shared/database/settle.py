@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 from shared.database.claim import EpochChangedError
 from shared.database.connect import DurableCommit
-from shared.database.ledger import apply_fills, known_fills, note_contradictions, store_fills
+from shared.database.ledger import count_fills, known_fills, note_contradictions, store_fills
 from shared.database.statements import statement
 from shared.domain.order import OrderStatus
 from shared.domain.settlement import Line, OrderReport, Outcome, with_outcome, with_report
 from shared.domain.states import AttemptOutcome, EntryState, ExchangeStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
     from uuid import UUID
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from shared.database.connect import Connection
     from shared.database.ledger import PositionChange
-    from shared.domain.fill import Fill
+    from shared.domain.fill import Fill, FillKey
 
 Finding = OrderReport | Outcome
 
@@ -74,12 +74,12 @@ async def _settle(connection: Connection, findings: Sequence[Finding]) -> Settle
         # Positive evidence counts in any history, the other outcomes only in their own.
         raise EpochChangedError
     before = {(row["order_id"], row["number"]): _line(row) for row in rows}
-    stored = await known_fills(
-        connection, [f for finding in findings if isinstance(finding, OrderReport) for f in finding.fills]
-    )
+    told = _told_fills(findings, before)
+    new = await store_fills(connection, told, {(row["order_id"], row["number"]): row for row in rows})
+    stored = await known_fills(connection, [fill for fill, _ in told if fill.key not in new])
+    keys = {(*key[:2], key[3]) for key in new}
 
     after = dict(before)
-    fresh_fills: list[tuple[Fill, OrderReport]] = []
     told_again: list[tuple[Fill, Fill, OrderReport]] = []
     evidence: list[tuple[OrderReport, bool]] = []
     ignored: list[Outcome] = []
@@ -95,26 +95,28 @@ async def _settle(connection: Connection, findings: Sequence[Finding]) -> Settle
             orphans.append(finding)
             continue
         else:
-            told_again += [(stored[f.key], f, finding) for f in finding.fills if f.key in stored]
-            fresh = list({f.key: f for f in finding.fills if f.key not in stored}.values())
-            stored |= {f.key: f for f in fresh}
-            fresh_fills += [(f, finding) for f in fresh]
+            fresh: list[Fill] = []
+            for fill in finding.fills:
+                if fill.key in new:
+                    new.remove(fill.key)
+                    stored[fill.key] = fill
+                    fresh.append(fill)
+                else:
+                    told_again.append((stored[fill.key], fill, finding))
             decided = with_report(line, finding, fresh)
             evidence.append((finding, decided.late))
         after[finding.order_id, finding.number] = decided
 
     changed = [line for key, line in after.items() if line != before[key]]
-    if evidence:
-        await _store_evidence(connection, evidence)
     await note_contradictions(connection, told_again)
-    if fresh_fills:
-        await store_fills(connection, fresh_fills, {(row["order_id"], row["number"]): row for row in rows})
     contradicted = [line for line in changed if line.late and not before[line.order_id, line.number].late]
     if contradicted:
         await _halt_for_late_evidence(connection, contradicted)
-    if changed:
-        await connection.execute(statement("write_lines"), [_json(line, before) for line in changed])
-    positions = await apply_fills(connection, {(*f.key[:2], f.symbol) for f, _ in fresh_fills})
+    if changed or evidence:
+        await connection.execute(
+            statement("write_lines"), [_json(line, before) for line in changed], _evidence_json(evidence)
+        )
+    positions = await count_fills(connection, keys)
     unchanged = [line for key, line in after.items() if line == before[key]]
     return Settled(
         lines=tuple(changed),
@@ -123,6 +125,20 @@ async def _settle(connection: Connection, findings: Sequence[Finding]) -> Settle
         orphans=tuple(orphans),
         positions=tuple(positions),
     )
+
+
+def _told_fills(
+    findings: Sequence[Finding], lines: Mapping[tuple[UUID, int], Line]
+) -> list[tuple[Fill, OrderReport]]:
+    """Pick the fills of reports about known attempts, each execution once."""
+    told: dict[FillKey, tuple[Fill, OrderReport]] = {}
+    for finding in findings:
+        if isinstance(finding, OrderReport):
+            line = lines.get((finding.order_id, finding.number))
+            if line is not None and (line.account_id, line.symbol) == (finding.account_id, finding.symbol):
+                for fill in finding.fills:
+                    told.setdefault(fill.key, (fill, finding))
+    return list(told.values())
 
 
 async def _lock(connection: Connection, findings: Sequence[Finding]) -> list[asyncpg.Record]:
@@ -241,17 +257,18 @@ async def _halt_for_late_evidence(connection: Connection, lines: Sequence[Line])
     )
 
 
-async def _store_evidence(connection: Connection, evidence: Iterable[tuple[OrderReport, bool]]) -> None:
-    reports = list(evidence)
-    await connection.execute(
-        statement("store_evidence"),
-        [r.order_id for r, _ in reports],
-        [r.number for r, _ in reports],
-        [r.source for r, _ in reports],
-        [r.exchange_order_id for r, _ in reports],
-        [r.status for r, _ in reports],
-        [late for _, late in reports],
-    )
+def _evidence_json(evidence: Iterable[tuple[OrderReport, bool]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "order_id": report.order_id,
+            "number": report.number,
+            "source": report.source,
+            "exchange_order_id": report.exchange_order_id,
+            "exchange_status": report.status,
+            "late": late,
+        }
+        for report, late in evidence
+    ]
 
 
 async def refuse(

@@ -1,5 +1,11 @@
--- PROTOCOL 6: write settled lines: attempt, entry, row and audit event, in one statement. $1 the lines as JSON.
-WITH line AS MATERIALIZED (
+-- PROTOCOL 6: write settled lines: attempt, entry, row, evidence and audit event, in one statement. Evidence is append-only;
+-- the same word from the same source is kept once. $1 the lines, $2 the evidence, both as JSON.
+WITH evidence AS (
+    INSERT INTO bridge.evidence (order_id, number, source, exchange_order_id, exchange_status, late)
+    SELECT * FROM jsonb_to_recordset($2::jsonb) AS v (
+        order_id uuid, number smallint, source text, exchange_order_id text, exchange_status text, late boolean)
+        ON CONFLICT (order_id, number, source, exchange_order_id) DO NOTHING
+), line AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($1::jsonb) AS l (
         order_id uuid, number smallint, account_id uuid, order_status text, reasoning text, entry_state text,
         counted smallint, has_evidence boolean, outcome text, exchange_order_id text, exchange_status text,
