@@ -29,6 +29,7 @@ from services.order_executor.settle import Settler
 from services.order_executor.slots import Slots
 from services.order_executor.take_in import TakeIn
 from services.order_executor.venues import Venues
+from shared.binance.rest import Answer
 from shared.database import leases, outbox
 from shared.database.claim import claim
 from shared.database.connect import DATABASE_AWAY
@@ -42,6 +43,8 @@ from shared.telemetry.server import State
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from shared.binance.rest import Result
+    from shared.binance.venue import Venue
     from shared.database.epoch import Epoch
     from shared.database.settle import Finding, Settled
     from shared.service import Surroundings
@@ -75,7 +78,7 @@ class Executor:
         self._take_in = TakeIn(
             pool, metrics, accounts=accounts, sweep_interval=protocol.sweep_interval, on_sweep=self._sweep
         )
-        self._venues = Venues(configuration, on_ready=self._take_in.look_again)
+        self._venues = Venues(configuration, on_ready=self._take_in.look_again, observed=self._observed)
         self._pauses = Pauses(pool, metrics, on_open=self._take_in.look_again)
         self._listener = self._take_in.listener(configuration.database.listen_dsn, f"order_executor {name}")
         self._canceller = Canceller(pool, self._venues, keys, self._settler, protocol, accounts, metrics)
@@ -183,6 +186,14 @@ class Executor:
                     self._venues.of(Market.SPOT, testnet=testnet)
             for venue in self._venues:
                 venue.environment_epoch = await environment_epoch(connection, venue.base_url)
+
+    def _observed(self, venue: Venue, method: str, path: str, result: Result) -> None:
+        """Count what came of a request to the exchange."""
+        self._pauses.observed(venue, result)
+        said = str(result.status) if isinstance(result, Answer) else result.reason
+        self._metrics.requests(venue.market, f"{method} {path.rpartition('/')[2]}", said).inc()
+        if isinstance(result, Answer) and (used := result.headers.get("x-mbx-used-weight-1m", "")).isdigit():
+            self._metrics.weight_used(venue.market, "live" if venue.live else "testnet").set(int(used))
 
     def _measure(self, epoch: Epoch) -> None:
         self._metrics.live_trading.set(self._configuration.guards.live_trading)

@@ -18,11 +18,13 @@ from shared.binance.rest import Answer
 from shared.database import pauses as database
 from shared.database.connect import DATABASE_AWAY
 from shared.domain.backoff import Address
+from shared.domain.classify import classify_failure
 from shared.domain.verdicts import Code, reject, wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from shared.binance.rest import Result
     from shared.binance.venue import Venue
     from shared.database.connect import Pool
     from shared.database.outbox import ReadyEntry
@@ -81,12 +83,14 @@ class Pauses:
     def _address(self, venue: Venue) -> Address:
         return self._addresses.get(venue.base_url, Address())
 
-    def endpoint_answered(self, venue: Venue) -> None:
-        """Count a success: failures in a row start at zero again."""
-        self._addresses[venue.base_url] = self._address(venue).after_answer()
+    def observed(self, venue: Venue, result: Result) -> None:
+        """Count what came of any request: the third transport failure in a row pauses the address."""
+        if isinstance(result, Answer):
+            self._addresses[venue.base_url] = self._address(venue).after_answer()
+        elif classify_failure(result.reason, int(result.bytes_written)).endpoint_failed:
+            self._failed(venue)
 
-    def endpoint_failed(self, venue: Venue) -> None:
-        """Count a transport failure; the third in a row pauses the address until a probe is answered."""
+    def _failed(self, venue: Venue) -> None:
         before = self._address(venue)
         after = self._addresses[venue.base_url] = before.after_failure(time.monotonic())
         if before.probe_at is None and after.probe_at is not None:
@@ -154,7 +158,5 @@ class Pauses:
                 await venue.rest.server_time(), Answer
             ):
                 break
-            self._addresses[venue.base_url] = self._address(venue).after_failure(time.monotonic())
-        self.endpoint_answered(venue)
         log.info("address.open", base_url=venue.base_url)
         self._on_open()

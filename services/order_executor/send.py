@@ -164,10 +164,6 @@ class Sender:
             venue.resync_clock()
         if classification.outcome is AttemptOutcome.REJECTED and classification.pause is None:
             venue.reread_instruments()
-        if classification.endpoint_failed:
-            self._pauses.endpoint_failed(venue)
-        else:
-            self._pauses.endpoint_answered(venue)
         match classification.pause:
             case Pause.ADDRESS:
                 self._pauses.pause_address(venue, classification.retry_after_s, classification.sentence)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from shared.binance.clock_offset import Clock
+from shared.binance.rest import TransportFailure
 from shared.binance.spot import SpotRest
 from shared.binance.transport import BinanceTransport, NotSent
 from shared.binance.venue import Venue
@@ -15,6 +16,7 @@ from shared.binance.venue import Venue
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from shared.binance.rest import Result
     from shared.domain.order import Market
     from shared.settings import Configuration
 
@@ -31,10 +33,17 @@ class Venues:
     Args:
         configuration: endpoints, recvWindow, price age.
         on_ready: called when a venue can be sent to.
+        observed: told what came of every request.
 
     """
 
-    def __init__(self, configuration: Configuration, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        on_ready: Callable[[], None],
+        observed: Callable[[Venue, str, str, Result], None],
+    ) -> None:
+        self._observed = observed
         self._configuration = configuration
         self._on_ready = on_ready
         self._transport = BinanceTransport(max_connections=configuration.protocol.send_slots + 16)
@@ -55,6 +64,9 @@ class Venues:
                 endpoints.rest,
                 Clock(),
                 recv_window_ms=self._configuration.protocol.recv_window_ms,
+                observe=lambda method, path, result: self._observed(
+                    self._venues[market, testnet], method, path, result
+                ),
             )
             max_age = self._configuration.guards.max_price_age.total_seconds()
             venue = Venue(market, rest, live=not testnet, max_price_age_s=max_age, on_ready=self._on_ready)
@@ -77,6 +89,8 @@ class Venues:
                 await self._transport.warm(venue.base_url, WARM_CONNECTIONS)
             except NotSent as error:
                 log.warning("venue.unreachable", base_url=venue.base_url, error=str(error))
+                failure = TransportFailure(bytes_written=False, reason=error.reason, detail=str(error))
+                self._observed(venue, "CONNECT", "", failure)
             await asyncio.sleep(WARM_EVERY_S)
 
     async def aclose(self) -> None:

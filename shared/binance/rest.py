@@ -5,7 +5,7 @@ from the environment and a log line with the whole URL, signature included; none
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
@@ -89,6 +89,7 @@ class TransportFailure:
 
 
 Result: TypeAlias = Answer | TransportFailure
+Observer: TypeAlias = Callable[[str, str, Result], None]
 
 
 class RestEndpoint:
@@ -100,12 +101,19 @@ class RestEndpoint:
         base_url: scheme and host, e.g. https://api.binance.com.
         clock: gives the timestamps of the requests signed here.
         recv_window_ms: recvWindow of the requests signed here.
+        observe: told method, path and result of every request: for counting failures, weight and metrics.
 
     """
 
     def __init__(
-        self, transport: httpx.AsyncBaseTransport, base_url: str, clock: Clock, recv_window_ms: int = 5000
+        self,
+        transport: httpx.AsyncBaseTransport,
+        base_url: str,
+        clock: Clock,
+        recv_window_ms: int = 5000,
+        observe: Observer | None = None,
     ) -> None:
+        self._observe = observe
         self.base_url = base_url.rstrip("/")
         self.clock = clock
         self._transport = transport
@@ -194,7 +202,10 @@ class RestEndpoint:
         )
         if request.url.raw_path != target.encode("ascii", "replace"):
             raise ValueError("The query string is not percent-encoded; build it with sign.signed_query.")
-        return await self._ask(request)
+        result = await self._ask(request)
+        if self._observe is not None:
+            self._observe(method, path, result)
+        return result
 
     async def _ask(self, request: httpx.Request) -> Result:
         sent_ms = self.clock.now_ms()

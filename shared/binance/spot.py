@@ -10,7 +10,7 @@ import httpx
 import orjson
 
 from shared.binance.clock_offset import Clock
-from shared.binance.rest import Answer, RestEndpoint, Result, TransportFailure, chosen
+from shared.binance.rest import Answer, Observer, RestEndpoint, Result, TransportFailure, chosen
 from shared.binance.sign import Credentials, Value
 from shared.binance.transport import MAX_ANSWER_BYTES
 
@@ -27,13 +27,19 @@ class SpotRest:
         base_url: scheme and host, e.g. https://api.binance.com or https://testnet.binance.vision.
         clock: the exchange's clock, shared by everything that signs for this base URL.
         recv_window_ms: recvWindow of the questions; the order brings its own.
+        observe: see `rest.RestEndpoint`.
 
     """
 
     def __init__(
-        self, transport: httpx.AsyncBaseTransport, base_url: str, clock: Clock, recv_window_ms: int = 5000
+        self,
+        transport: httpx.AsyncBaseTransport,
+        base_url: str,
+        clock: Clock,
+        recv_window_ms: int = 5000,
+        observe: Observer | None = None,
     ) -> None:
-        self._rest = RestEndpoint(transport, base_url, clock, recv_window_ms)
+        self._rest = RestEndpoint(transport, base_url, clock, recv_window_ms, observe)
 
     @property
     def base_url(self) -> str:
