@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from services.command_line import demo, exchange, grants, migrate, uninstall
+from services.command_line import demo, exchange, grants, halt, migrate, order, orders, uninstall
+from services.command_line.terminal import Verbs
 
 app = typer.Typer(
     name="bridge",
-    help="Carries pending orders from the bot's Postgres to Binance, exactly once, and brings the fills back.",
+    cls=Verbs,
+    help="Carries pending orders from the bot's Postgres to Binance, exactly once; brings the fills back.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # a traceback with local variables could show a key
 )
@@ -19,6 +21,16 @@ app.command("demo")(demo.command)
 app.command("exchange", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
     exchange.command
 )
+
+LOOK = "Look"
+STEER = "Steer"
+app.command("orders", rich_help_panel=LOOK)(orders.orders)
+app.command("order", rich_help_panel=LOOK)(order.order)
+app.command("positions", rich_help_panel=LOOK)(orders.positions)
+app.command("switches", rich_help_panel=LOOK)(halt.switches)
+app.command("halt", rich_help_panel=STEER)(halt.halt)
+app.command("resume", rich_help_panel=STEER)(halt.resume)
+app.command("reduce-only", rich_help_panel=STEER)(halt.reduce_only)
 
 
 def main() -> None:

@@ -49,7 +49,7 @@ def connect(dsn: str, *, application_name: str = "bridge") -> Connection:
 
 def run(connection: Connection, name: str, *arguments: object) -> list[Row]:
     """Run `shared/database/<name>.sql` and return its rows, if it has any."""
-    cursor = connection.execute(cast("LiteralString", statement(name)), arguments)
+    cursor = connection.execute(statement(name).encode(), arguments)
     return cursor.fetchall() if cursor.description is not None else []
 
 

@@ -1,0 +1,155 @@
+"""`bridge orders`, `bridge order`, `bridge positions`: what an operator sees, on a real database."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from services.command_line.terminal import ExitCode
+from shared.database.connect import open_pool
+from shared.database.settle import settle
+from tests.claimed import claimed
+from tests.command_line import Terminal
+
+if TYPE_CHECKING:
+    from tests.bot import Bot
+
+
+@pytest.fixture
+def terminal(bridge_database: str) -> Terminal:
+    return Terminal({"BRIDGE_DATABASE_URL": bridge_database})
+
+
+@pytest.fixture
+def account(bot: Bot) -> tuple[UUID, UUID]:
+    user = bot.user()
+    return user, bot.account(user, label="main")
+
+
+async def settled_buy(dsn: str, bot: Bot, account: tuple[UUID, UUID]) -> UUID:
+    """Buy 0.005 BTC for real, as far as the database knows."""
+    pool = await open_pool(dsn, size=1, application_name="test")
+    async with pool.acquire() as connection:
+        order = await claimed(connection, bot, account, reasoning="the trend")
+        order.trade(7, "0.005", "70000", fee="0.000005", asset="BTC", last=True)
+        await settle(connection, order.reports())
+    await pool.close()
+    return order.order_id
+
+
+def test_orders_are_listed_and_filtered(terminal: Terminal, bot: Bot, account: tuple[UUID, UUID]) -> None:
+    """Every filter narrows the list; the newest comes first; JSON keeps every digit."""
+    first = bot.order(*account, symbol="BTC/USDT", amount=Decimal("350.12345678"))
+    second = bot.order(*account, symbol="ETH/USDT", side="sell")
+    rows = terminal.json("orders")
+    assert [row["id"] for row in rows] == [str(second), str(first)]
+    assert rows[1]["amount"] == "350.12345678"
+    assert (rows[1]["status"], rows[1]["state"]) == ("pending", "new")
+    for arguments, expected in (
+        (["--symbol", "btcusdt"], [first]),
+        (["--symbol", "SOL/USDT"], []),
+        (["--state", "waiting"], [second, first]),
+        (["--state", "held"], []),
+        (["--status", "pending", "--limit", "1"], [second]),
+        (["--account", "main"], [second, first]),
+        (["--account", str(account[1])[:10]], [second, first]),
+        (["--user", str(account[0])], [second, first]),
+        (["--user", str(uuid4())], []),
+        (["--since", "1"], [second, first]),
+        (["--why", "twin"], []),
+    ):
+        assert [row["id"] for row in terminal.json("orders", *arguments)] == [str(i) for i in expected]
+    text = terminal.run("orders")
+    assert str(first)[:8] in text
+    assert "BTC/USDT" in text
+    assert "No order is like that" in terminal.run("orders", "--state", "unknown")
+
+
+async def test_an_order_tells_its_whole_story(
+    terminal: Terminal, bot: Bot, account: tuple[UUID, UUID], bridge_database: str
+) -> None:
+    """Row, entry, attempt, evidence, fill and events stand in one line of time, without token or secret."""
+    order = await settled_buy(bridge_database, bot, account)
+    told = terminal.json("order", str(order)[:12])
+    assert told["head"]["status"] == "filled"
+    assert [attempt["outcome"] for attempt in told["attempts"]] == ["accepted"]
+    assert told["evidence"][0]["source"] == "stream"
+    assert told["fills"][0]["quantity"] == "0.005"
+    assert [event["kind"] for event in told["events"]][:1] == ["accepted"]
+    assert "token" not in told["attempts"][0]
+    text = terminal.run("order", order)
+    assert "the trend" in text
+    places = [
+        text.index(word) for word in ("entry     taken in", "attempt   1: claimed", "evidence  1: stream")
+    ]
+    assert places == sorted(places)
+    assert "fee 0.000005 BTC" in text
+
+
+def test_what_the_bot_wrote_cannot_steer_the_terminal(
+    terminal: Terminal, bot: Bot, account: tuple[UUID, UUID]
+) -> None:
+    """Escape sequences and line breaks in the bot's free text are not printed."""
+    order = bot.order(*account, reasoning="calm\x1b[31m\nrow      forged", symbol="BTC\x1b]0;x\x07/USDT")
+    for text in (terminal.run("order", order), terminal.run("orders")):
+        assert "\x1b" not in text
+        assert "\x07" not in text
+    assert "\nrow      forged" not in terminal.run("order", order)
+
+
+def test_a_held_order_says_what_can_be_done(
+    terminal: Terminal, bot: Bot, account: tuple[UUID, UUID], database: str
+) -> None:
+    """The story ends with the commands that fit the order's state."""
+    order = bot.order(*account)
+    with psycopg.connect(database, autocommit=True) as admin:
+        admin.execute("UPDATE bridge.outbox SET state = 'held', reason_code = 'twin', reason = 'as another'")
+    text = terminal.run("order", order)
+    assert "held [twin]: as another" in text
+    assert f"bridge adopt {str(order)[:8]} send" in text
+
+
+def test_ids_that_fit_none_or_several_are_refused(
+    terminal: Terminal, bot: Bot, account: tuple[UUID, UUID]
+) -> None:
+    """A beginning that is not unique lists what it could mean; what is no id at all is a usage error."""
+    bot.order(*account, id=UUID("aaaaaaaa-0000-4000-8000-000000000001"), symbol="BTC/USDT")
+    bot.order(*account, id=UUID("aaaaaaaa-0000-4000-8000-000000000002"), symbol="ETH/USDT")
+    text = terminal.run("order", "aaaaaaaa", code=ExitCode.USAGE)
+    assert "BTC/USDT" in text
+    assert "ETH/USDT" in text
+    assert terminal.json("order", "aaaaaaaa000040008000000000000002")["head"]["symbol"] == "ETH/USDT"
+    assert "no order bbbb" in terminal.run("order", "bbbb", code=ExitCode.NOT_FOUND)
+    assert "is no order id" in terminal.run("order", "my order", code=ExitCode.USAGE)
+
+
+async def test_positions(
+    terminal: Terminal, bot: Bot, account: tuple[UUID, UUID], bridge_database: str
+) -> None:
+    """The ledger's positions, at full precision, with their account."""
+    await settled_buy(bridge_database, bot, account)
+    (position,) = terminal.json("positions", "--symbol", "BTC/USDT")
+    assert (position["symbol"], position["size"], position["status"]) == ("BTC/USDT", "0.004995", "open")
+    assert position["account_id"] == str(account[1])
+    assert "0.004995" in terminal.run("positions")
+    assert terminal.json("positions", "--symbol", "ETH/USDT") == []
+
+
+def test_without_a_database_the_message_names_the_variable() -> None:
+    """A wrong environment and a dead database are two different exit codes, each with the next step."""
+    lost = Terminal({"BRIDGE_DATABASE_URL": "postgresql://nobody:hush-hush-password@127.0.0.1:1/none"})
+    text = lost.run("orders", code=ExitCode.UNREACHABLE)
+    assert "BRIDGE_DATABASE_URL" in text
+    assert "hush" not in text
+    empty = Terminal({"BRIDGE_DATABASE_URL": "", "POSTGRES_HOST": ""})
+    assert "BRIDGE_DATABASE_URL" in empty.run("orders", code=ExitCode.USAGE)
+
+
+def test_without_our_schema_the_message_says_migrate(database_server, bare_database_name) -> None:
+    """A database the bridge has never been in says which verb comes first."""
+    terminal = Terminal({"BRIDGE_DATABASE_URL": database_server.dsn(bare_database_name)})
+    assert "bridge migrate" in terminal.run("orders", code=ExitCode.FAILED)
