@@ -4,8 +4,8 @@ Unit: `orders.amount` is in the quote currency unless the unit policy says other
 quote is a tiny order that the filters refuse; quote misread as base turns 350 dollars into 350 BTC.
 
 Opening orders: a spot market buy in quote sends `quoteOrderQty`, so the exchange itself bounds what is
-spent. All others send a quantity, amount / reference price, the reference being the limit price, else the
-worse of stop price and book.
+spent. All others, and everything on futures, send a quantity: amount / reference price, the reference being
+the limit price, else the worse of stop price and book.
 
 Reducing orders (spot sells, `reduce_only`) are compared with the open position (`reading`) and capped at the
 smaller of what it holds and what the exchange says is free. Everything is rounded down, never up.
@@ -18,6 +18,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from shared.domain import futures_orders
 from shared.domain.filters import Holdings, Proposal, check, too_small
 from shared.domain.money import exactly, floor_to_places, floor_to_step, plain
 from shared.domain.order import Market, OrderType, PendingOrder, Side
@@ -27,6 +28,7 @@ from shared.domain.verdicts import Code, Rejected, Waiting, reject, shown, wait
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from shared.domain.futures_orders import PositionMode
     from shared.domain.symbol import Instrument
 
 _QUOTIENT_PLACES = 18
@@ -88,6 +90,16 @@ class Sized:
     reduces: bool
     notes: tuple[str, ...] = ()
 
+    @property
+    def conditional(self) -> bool:
+        """Whether it goes to the futures exchange's algo service, which has ids of its own."""
+        return "algoType" in self.params
+
+    @property
+    def client_id_parameter(self) -> str:
+        """The parameter that carries the client order id."""
+        return "clientAlgoId" if self.conditional else "newClientOrderId"
+
 
 def reduces(order: PendingOrder) -> bool:
     """Tell whether a row can only shrink a position: `reduce_only`, or a spot sell (there are no shorts)."""
@@ -101,6 +113,7 @@ def size(
     held: Held | None = None,
     policy: UnitPolicy = QUOTE_UNLESS_TOLD,
     holdings: Holdings | None = None,
+    mode: PositionMode | None = None,
 ) -> Sized | Rejected | Waiting:
     """Turn a row into request parameters, or say why not.
 
@@ -112,18 +125,20 @@ def size(
         policy: unit policy.
         holdings: account-wide figures for MAX_POSITION and the order counts; None leaves these to the
             exchange.
+        mode: position mode of a futures account; None = futures are not served.
 
     Returns:
         The parameters; *waiting* when a price is needed and there is none; else the rejection.
 
     """
-    if order.market is not Market.SPOT:
+    if (mode is None) is not (order.market is Market.SPOT):
         return reject(Code.MARKET_NOT_SERVED, market=order.market)
     if not instrument.is_trading:
         return reject(Code.SYMBOL_NOT_TRADING, symbol=instrument.slash, status=shown(instrument.status))
     if not order.amount.is_finite() or order.amount <= 0:
         return reject(Code.AMOUNT_NOT_POSITIVE, amount=order.amount)
-    draft = _draft(order, instrument, book if book is not None and min(book.bid, book.ask) > 0 else None)
+    fresh = book if book is not None and min(book.bid, book.ask) > 0 else None
+    draft = _draft(order, instrument, fresh, mode)
     if not isinstance(draft, _Draft):
         return draft
     sized = _reduce(draft, held, policy) if reduces(order) else _open(draft, policy.unit_of(order))
@@ -143,6 +158,7 @@ class _Draft:
     price: Decimal | None
     stop_price: Decimal | None
     notes: tuple[str, ...]
+    mode: PositionMode | None = None
 
     @property
     def step(self) -> Decimal:
@@ -192,7 +208,9 @@ class _Draft:
         return max(known for known in (self.market_price, self.price) if known is not None)
 
 
-def _draft(order: PendingOrder, instrument: Instrument, book: Book | None) -> _Draft | Rejected | Waiting:
+def _draft(
+    order: PendingOrder, instrument: Instrument, book: Book | None, mode: PositionMode | None
+) -> _Draft | Rejected | Waiting:
     if book is None and order.type is not OrderType.LIMIT:
         return wait(Code.NO_FRESH_PRICE, symbol=instrument.slash)
     price = _lower(order.price, instrument, "price") if order.type.has_limit_price else None
@@ -201,7 +219,7 @@ def _draft(order: PendingOrder, instrument: Instrument, book: Book | None) -> _D
     stop_price = _lower(order.stop_price, instrument, "stop price") if order.type.has_trigger else None
     if isinstance(stop_price, Rejected):
         return stop_price
-    exchange_type = spot_type(order, stop_price, book)
+    exchange_type = _exchange_type(order, stop_price, book)
     if isinstance(exchange_type, Rejected):
         return exchange_type
     if exchange_type not in instrument.order_types:
@@ -214,7 +232,7 @@ def _draft(order: PendingOrder, instrument: Instrument, book: Book | None) -> _D
         )
         if lowered is not None and lowered != asked
     )
-    return _Draft(order, instrument, book, exchange_type, price, stop_price, notes)
+    return _Draft(order, instrument, book, exchange_type, price, stop_price, notes, mode)
 
 
 def _lower(price: Decimal, instrument: Instrument, which: str) -> Decimal | Rejected:
@@ -229,18 +247,22 @@ def _lower(price: Decimal, instrument: Instrument, which: str) -> Decimal | Reje
     )
 
 
-def spot_type(order: PendingOrder, stop_price: Decimal | None, book: Book | None) -> str | Rejected:
-    """Name the exchange's type of a spot order.
+def _exchange_type(order: PendingOrder, stop_price: Decimal | None, book: Book | None) -> str | Rejected:
+    """Name the exchange's type of an order.
 
-    A trigger above the market is STOP_LOSS for a buy and TAKE_PROFIT for a sell, below it the other way round
-    (Spot REST docs, "New order"); between bid and ask it would trigger at once.
+    A trigger above the market is a stop for a buy and a take-profit for a sell, below it the other way round
+    (Spot REST docs, "New order"; Futures docs, "New Algo Order"); between bid and ask it would trigger at
+    once.
     """
     if stop_price is None or book is None:
         return "LIMIT" if order.type.has_limit_price else "MARKET"
     if book.bid < stop_price < book.ask:
         return reject(Code.TRIGGERS_AT_ONCE, stop=stop_price, bid=book.bid, ask=book.ask)
     above = stop_price >= book.ask
-    family = "STOP_LOSS" if above is (order.side is Side.BUY) else "TAKE_PROFIT"
+    as_stop = above is (order.side is Side.BUY)
+    if order.market is Market.FUTURES:
+        return futures_orders.conditional_type(order.type, as_stop=as_stop)
+    family = "STOP_LOSS" if as_stop else "TAKE_PROFIT"
     return f"{family}_LIMIT" if order.type.has_limit_price else family
 
 
@@ -264,7 +286,7 @@ def _by_quantity(
 ) -> Sized:
     with exactly():
         worth = quantity * reference
-    params = _spot_params(draft, quantity=quantity)
+    params = _params(draft, quantity)
     return Sized(params, quantity, worth, unit, reduces=reduces(draft.order), notes=draft.notes + notes)
 
 
@@ -345,6 +367,20 @@ def _reduction_notes(draft: _Draft, held: Held, reading: Reading) -> tuple[str, 
     if rest > 0 and not draft.enough(draft.floor(rest)):
         notes.append(f"{plain(rest)} {base} stays behind as dust, too little for the exchange to take")
     return tuple(notes)
+
+
+def _params(draft: _Draft, quantity: Decimal) -> Mapping[str, str]:
+    if draft.mode is None:
+        return _spot_params(draft, quantity=quantity)
+    return futures_orders.parameters(
+        draft.order,
+        draft.mode,
+        draft.instrument.symbol,
+        draft.exchange_type,
+        quantity,
+        draft.price,
+        draft.stop_price,
+    )
 
 
 def _spot_params(
