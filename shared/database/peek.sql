@@ -13,7 +13,7 @@ WITH fresh AS MATERIALIZED (
     SELECT * FROM unnest($2::uuid[], $3::text[], $4::text[])
 ), front AS MATERIALIZED (
     -- the first few of each side of each key; rows that wait for their parent do not block others (PROTOCOL 11)
-    SELECT e.*
+    SELECT e.*, NOT (e.state = 'unknown' AND e.changed_at < clock_timestamp() - $6::interval) AS blocks
       FROM keys AS k
      CROSS JOIN (VALUES ('buy'), ('sell')) AS s (side)
      CROSS JOIN LATERAL (
@@ -29,18 +29,22 @@ WITH fresh AS MATERIALIZED (
                                      AND parent.status IN ('pending', 'open', 'partial')))
             ORDER BY x.id
             LIMIT 4) AS e
+), weighed AS (
+    -- how many earlier rows of the key, and of its side, are still in the way; an unknown one not for ever
+    SELECT f.*, count(*) FILTER (WHERE f.blocks) OVER earlier AS before, count(*) FILTER (WHERE f.blocks) OVER side AS before_it
+      FROM front AS f
+    WINDOW earlier AS (PARTITION BY f.account_id, f.market, f.symbol
+                           ORDER BY f.id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
+           side    AS (PARTITION BY f.account_id, f.market, f.symbol, f.side
+                           ORDER BY f.id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 ), ready AS MATERIALIZED (
     -- one in flight per key, in outbox order; a row that only reduces waits only for its own side
-    SELECT f.*
-      FROM front AS f
-     WHERE f.state IN ('new', 'backoff')
-       AND (f.not_before IS NULL OR f.not_before <= clock_timestamp())
-       AND NOT EXISTS (
-           SELECT FROM front AS b
-            WHERE b.account_id = f.account_id AND b.market = f.market AND b.symbol = f.symbol AND b.id < f.id
-              AND (b.side = f.side OR NOT f.reduces)
-              AND NOT (b.state = 'unknown' AND b.changed_at < clock_timestamp() - $6::interval))
-     ORDER BY f.id
+    SELECT w.*
+      FROM weighed AS w
+     WHERE w.state IN ('new', 'backoff')
+       AND (w.not_before IS NULL OR w.not_before <= clock_timestamp())
+       AND CASE WHEN w.reduces THEN w.before_it ELSE w.before END = 0
+     ORDER BY w.id
      LIMIT $5::integer
 )
 SELECT r.id AS entry_id, r.state, r.attempts, r.counted, r.adopted, r.trace, r.symbol AS key_symbol, r.reason_code,
@@ -59,7 +63,7 @@ SELECT r.id AS entry_id, r.state, r.attempts, r.counted, r.adopted, r.trace, r.s
        coalesce(u.settings, '{}') AS user_settings,
        CASE WHEN c.is_triggered THEN coalesce(c.trigger_reason, '') END AS breaker_reason,
        (SELECT count(*) FROM bridge.attempt AS sent
-         WHERE sent.user_id = o.user_id AND sent.claimed_at > clock_timestamp() - interval '1 minute') AS sent_last_minute,
+         WHERE sent.user_id = o.user_id AND sent.claimed_at > statement_timestamp() - interval '1 minute') AS sent_last_minute,
        halt.scope AS halt_scope, halt.reason AS halt_reason,
        reducing.scope AS reduce_only_scope, reducing.reason AS reduce_only_reason
   FROM ready AS r
