@@ -188,7 +188,8 @@ class UserStream:
         if isinstance(event, dict):
             self._push(frame.get("subscriptionId"), event)
             return
-        waiting = self._waiting.pop(frame.get("id"), None)  # type: ignore[arg-type]  # whatever came, or None
+        request_id = frame.get("id")
+        waiting = self._waiting.pop(request_id, None) if isinstance(request_id, int) else None
         if waiting is None or waiting[0].done():
             return
         answered, at_once = waiting
@@ -205,6 +206,8 @@ class UserStream:
     def _push(self, subscription_id: Any, event: dict[str, Any]) -> None:
         if event.get("e") == SHUTDOWN:
             self._on_shutdown()
+            return
+        if not isinstance(subscription_id, int):
             return
         account_id = self._accounts.get(subscription_id)
         if event.get("e") == TERMINATED:
