@@ -83,8 +83,13 @@ RIGHTS: tuple[tuple[str, tuple[str, ...], str], ...] = (
 
 
 # By role and not by connection, so that they hold behind PgBouncer in transaction mode too: every commit of
-# ours is durable before it counts (PROTOCOL 3), and a row the bot holds open stalls us no longer than this.
-SETTINGS = {"synchronous_commit": "on", "lock_timeout": "'2s'"}
+# ours is durable before it counts (PROTOCOL 3), a row the bot holds open stalls us no longer than this, and a
+# frozen process of ours gives the rows it had locked back to the bot.
+SETTINGS = {
+    "synchronous_commit": "on",
+    "lock_timeout": "'2s'",
+    "idle_in_transaction_session_timeout": "'5s'",
+}
 
 # Only for this database: the role may be used elsewhere too.
 _SETTING = """DO $$ BEGIN

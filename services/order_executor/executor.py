@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import asyncpg
 import structlog
 
 from services.order_executor.cancel import Canceller
@@ -133,6 +134,13 @@ class Executor:
 
     async def _warm_up(self) -> None:
         """Let Postgres plan the hot statements before the first order needs them: run them on nothing."""
+        try:
+            await self._plan()
+        except (*DATABASE_AWAY, asyncpg.PostgresError) as error:
+            # Only the first order pays for it; a process that ended here would serve nobody.
+            log.warning("warm_up.failed", error=str(error))
+
+    async def _plan(self) -> None:
         epoch = await self._epochs.look()
         protocol = self._configuration.protocol
         async with self._pool.acquire() as connection:
@@ -219,8 +227,9 @@ class Executor:
             try:
                 async with self._pool.acquire() as connection:
                     await leases.renew(connection, tokens, lease=lease)
-            except DATABASE_AWAY as error:
-                log.warning("leases.database_away", error=str(error))
+            except (*DATABASE_AWAY, asyncpg.PostgresError) as error:
+                # A row may be locked by a frozen process; at the next beat it is renewed, or it runs out.
+                log.warning("leases.not_renewed", error=str(error))
 
     async def _release_leases(self) -> None:
         try:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 10.0
 LOCK_TIMEOUT = "2s"  # rows the bot holds open must not stall ours for longer
+IDLE_TIMEOUT = "5s"  # nor must a frozen process of ours hold the bot's rows
 
 # What a lost, refused or starting database looks like from asyncpg; the work in hand is kept and tried again
 # (PROTOCOL 8).
@@ -36,6 +37,7 @@ DATABASE_AWAY = (
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
     asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
 )
 
 
@@ -85,6 +87,7 @@ async def open_pool(dsn: str, *, size: int, application_name: str, prepared_stat
             "application_name": application_name,
             "synchronous_commit": "on",
             "lock_timeout": LOCK_TIMEOUT,
+            "idle_in_transaction_session_timeout": IDLE_TIMEOUT,
             # Planning the peek for its very values takes five times as long as running it (2.0 ms against
             # 0.4 ms), and the plan is the same: every statement here goes through an index.
             "plan_cache_mode": "force_generic_plan",

@@ -54,6 +54,10 @@ async def current(
         asyncpg.PostgresError: the server is a replica, or the migrations are missing.
 
     """
+    if why is None:
+        unchanged = await _unchanged(connection, seen)
+        if unchanged is not None:
+            return unchanged
     async with connection.transaction():
         # One process at a time decides; the others then read what it recorded.
         await connection.execute("LOCK TABLE bridge.epoch IN SHARE ROW EXCLUSIVE MODE")
@@ -79,6 +83,28 @@ async def current(
                 changed=False,
             )
         return await _begin(connection, live, quarantine=quarantine, why=reason)
+
+
+async def _unchanged(connection: Connection, seen: int) -> Epoch | None:
+    """Return the epoch when nothing changed, without a lock: a frozen process must block nobody."""
+    live = await connection.fetchrow(statement("epoch_live"))
+    assert live is not None
+    last = await connection.fetchrow("SELECT * FROM bridge.epoch ORDER BY id DESC LIMIT 1")
+    if (
+        last is None
+        or _difference(last, live)
+        or int(live["written"]) < seen
+        or last["postmaster_start"] != live["postmaster_start"]
+    ):
+        return None
+    return Epoch(
+        last["id"],
+        last["timeline"],
+        last["postmaster_start"],
+        last["quarantine_until"],
+        int(live["written"]),
+        changed=False,
+    )
 
 
 def _difference(last: asyncpg.Record, live: asyncpg.Record) -> str | None:
