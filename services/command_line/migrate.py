@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
 from shared.database.migrate import MigrationError, migrate
-
-DatabaseUrl = Annotated[
-    str, typer.Option(envvar="BRIDGE_DATABASE_URL", help="URL of the bot's database.", show_envvar=True)
-]
+from shared.settings import DatabaseSettings, load
 
 
-def command(database_url: DatabaseUrl) -> None:
+def command() -> None:
     """Apply the migrations that the database does not have yet; run it again at will."""
+    database_url = load(DatabaseSettings).work_dsn
     try:
         done = migrate(database_url, waiting=lambda why: typer.echo(f"waiting: {why}", err=True))
     except MigrationError as error:

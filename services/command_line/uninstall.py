@@ -6,15 +6,15 @@ from typing import Annotated
 
 import typer
 
-from services.command_line.migrate import DatabaseUrl  # noqa: TC001 -- typer reads annotations at run time
 from shared.database.migrate import MigrationError, uninstall
+from shared.settings import DatabaseSettings, load
 
 
 def command(
-    database_url: DatabaseUrl,
     yes: Annotated[bool, typer.Option(help="Do not ask; the record of fills and events is lost.")] = False,
 ) -> None:
     """Drop our trigger and schema `bridge`, with everything recorded in it. Stop the services first."""
+    database_url = load(DatabaseSettings).work_dsn
     if not yes:
         typer.confirm("This deletes the bridge's record of attempts, fills and events. Go on?", abort=True)
     try:
