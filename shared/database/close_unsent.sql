@@ -1,9 +1,17 @@
 -- PROTOCOL 9: cancelled before the claim, while held or between two attempts: never sent. A row that left `pending` to anything
 -- else without us was moved by somebody else (the bot's own executor): said loudly, and never sent either.
 -- $1 accounts served (null: all)
-WITH gone AS MATERIALIZED (
+WITH moved AS MATERIALIZED (
+    -- each half by its own partial index; the past is not looked at
+    SELECT e.id FROM bridge.outbox AS e JOIN public.orders AS o ON o.id = e.order_id
+     WHERE e.state IN ('new', 'backoff') AND o.status NOT IN ('pending', 'open')
+     UNION ALL
+    SELECT e.id FROM bridge.outbox AS e JOIN public.orders AS o ON o.id = e.order_id
+     WHERE e.state = 'held' AND o.status NOT IN ('pending', 'open')
+), gone AS MATERIALIZED (
     SELECT e.id, e.order_id, e.account_id, o.status::text AS status
-      FROM bridge.outbox AS e
+      FROM moved AS m
+      JOIN bridge.outbox AS e ON e.id = m.id
       JOIN public.orders AS o ON o.id = e.order_id
      WHERE e.state IN ('new', 'held', 'backoff') AND NOT bridge.awaits_round(e.id, e.asked_epoch)
        AND o.status NOT IN ('pending', 'open')
