@@ -31,6 +31,7 @@ class Trader:
     name: str
     user: UUID
     account: UUID
+    at_local: Mapping[str, Any]
 
     def order(self, **columns: Any) -> UUID:
         """Insert a pending order as the bot does."""
@@ -79,13 +80,8 @@ def new_trader(local: LocalTestnet, bot: Bot, **balances: str) -> Trader:
     account["balances"] |= balances
     local.admin("POST", "/accounts", account)
     user = bot.user()
-    return Trader(
-        local,
-        bot,
-        account["name"],
-        user,
-        bot.account(user, api_key=account["api_key"], secret=account["secret"]),
-    )
+    row = bot.account(user, api_key=account["api_key"], secret=account["secret"])
+    return Trader(local, bot, account["name"], user, row, account)
 
 
 @pytest.fixture(scope="session")
