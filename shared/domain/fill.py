@@ -167,7 +167,7 @@ def from_event(event: Mapping[str, Any], origin: FillOrigin) -> Fill | None:
     if event.get("e") != "executionReport" or event.get("x") != "TRADE":
         return None
     client_order_id = event.get("C") or event.get("c") or origin.client_order_id
-    head = _Head(event, "s", "i", "T", _side(event.get("S")), client_order_id, event.get("m") is True)
+    head = _Head(event, "s", "i", "T", side_of(event.get("S")), client_order_id, event.get("m") is True)
     return _fill(event, _EVENT, head, origin)
 
 
@@ -184,7 +184,7 @@ def from_answer(answer: Mapping[str, Any], origin: FillOrigin) -> tuple[Fill, ..
         "symbol",
         "orderId",
         "transactTime",
-        _side(answer.get("side")) if rows else Side.BUY,
+        side_of(answer.get("side")) if rows else Side.BUY,
         answer.get("clientOrderId") or origin.client_order_id,
         is_maker=False,
     )
@@ -227,10 +227,10 @@ class _Head:
 
 
 def _fill(row: Mapping[str, Any], names: _Names, head: _Head, origin: FillOrigin) -> Fill:
-    price, quantity = _decimal(row, names.price), _decimal(row, names.quantity)
+    price, quantity = decimal_of(row, names.price), decimal_of(row, names.quantity)
     with exactly():
-        quote = price * quantity if names.quote is None else _decimal(row, names.quote)
-    commission = _decimal(row, names.commission) if row.get(names.commission) is not None else ZERO
+        quote = price * quantity if names.quote is None else decimal_of(row, names.quote)
+    commission = decimal_of(row, names.commission) if row.get(names.commission) is not None else ZERO
     asset = str(row.get(names.commission_asset) or "") if commission else ""
     if commission and not asset:
         raise UnreadablePayloadError("a commission has no asset")
@@ -238,9 +238,9 @@ def _fill(row: Mapping[str, Any], names: _Names, head: _Head, origin: FillOrigin
         account_id=origin.account_id,
         market=origin.market,
         environment_epoch=origin.environment_epoch,
-        symbol=_text(head.payload, head.symbol),
-        exchange_order_id=str(_whole(head.payload, head.order)),
-        trade_id=_whole(row, names.trade_id),
+        symbol=text_of(head.payload, head.symbol),
+        exchange_order_id=str(whole_of(head.payload, head.order)),
+        trade_id=whole_of(row, names.trade_id),
         order_id=origin.order_id,
         client_order_id=head.client_order_id,
         side=head.side,
@@ -250,7 +250,7 @@ def _fill(row: Mapping[str, Any], names: _Names, head: _Head, origin: FillOrigin
         commission=commission,
         commission_asset=asset,
         commission_in_quote=commission_in_quote(commission, asset, origin.pair, price, origin.prices),
-        traded_at=moment_of(_whole(head.payload, head.time)),
+        traded_at=moment_of(whole_of(head.payload, head.time)),
         is_maker=head.is_maker,
     )
 
@@ -260,28 +260,52 @@ def moment_of(milliseconds: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
-def _text(row: Mapping[str, Any], key: str) -> str:
+def text_of(row: Mapping[str, Any], key: str) -> str:
+    """Read a text from a payload.
+
+    Raises:
+        UnreadablePayloadError: it is missing.
+
+    """
     value = row.get(key)
     if not isinstance(value, str) or not value:
         raise UnreadablePayloadError(f"field {key} is missing")
     return value
 
 
-def _whole(row: Mapping[str, Any], key: str) -> int:
+def whole_of(row: Mapping[str, Any], key: str) -> int:
+    """Read a whole number from a payload.
+
+    Raises:
+        UnreadablePayloadError: it is missing or another kind of number.
+
+    """
     value = row.get(key)
     if not isinstance(value, int) or isinstance(value, bool):
         raise UnreadablePayloadError(f"field {key} is no whole number")
     return value
 
 
-def _decimal(row: Mapping[str, Any], key: str) -> Decimal:
+def decimal_of(row: Mapping[str, Any], key: str) -> Decimal:
+    """Read a decimal from a payload.
+
+    Raises:
+        UnreadablePayloadError: it is missing or no number.
+
+    """
     try:
         return parse_decimal(row.get(key))
     except ValueError as error:
         raise UnreadablePayloadError(f"field {key}: {error}") from None
 
 
-def _side(value: Any) -> Side:
+def side_of(value: Any) -> Side:
+    """Read BUY or SELL.
+
+    Raises:
+        UnreadablePayloadError: it is neither.
+
+    """
     try:
         return Side(str(value).lower())
     except ValueError:

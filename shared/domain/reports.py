@@ -2,7 +2,7 @@
 
 The same order looks different in three places (Spot docs: "New order", "Query order", "Payload: Order
 Update"); here each becomes an `OrderReport`. An order whose client id is not in our form is none of ours and
-gives None.
+gives None. What the futures exchange says is read by `futures_reports`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from shared.domain import futures_reports
 from shared.domain.attempt import parse_client_order_id
 from shared.domain.fill import UnreadablePayloadError, from_answer, from_event, from_trade, moment_of
+from shared.domain.futures_fills import fill_from_trade
 from shared.domain.money import ZERO, exactly, parse_decimal
+from shared.domain.order import Market
 from shared.domain.settlement import OrderReport
 from shared.domain.states import ExchangeStatus
 
@@ -51,6 +54,8 @@ def report_of_answer(answer: Mapping[str, Any], origin: FillOrigin) -> OrderRepo
         UnreadablePayloadError: a field is missing or the status is unknown.
 
     """
+    if origin.market is Market.FUTURES:
+        return futures_reports.report_of_order(answer, origin, "answer")
     # The answer to a cancel has the cancel's own id in clientOrderId (Spot docs, "Cancel order").
     client_order_id = str(answer.get("origClientOrderId") or answer.get("clientOrderId") or "")
     if "status" not in answer:
@@ -70,11 +75,13 @@ def report_of_query(order: Mapping[str, Any], origin: FillOrigin) -> OrderReport
         UnreadablePayloadError: a field is missing or the status is unknown.
 
     """
+    if origin.market is Market.FUTURES:
+        return futures_reports.report_of_order(order, origin, "query")
     return _report(order, _QUERY, str(order.get("clientOrderId") or ""), origin, "query")
 
 
 def report_of_event(event: Mapping[str, Any], origin: FillOrigin) -> OrderReport | None:
-    """Read an `executionReport` of the user stream, with its fill when it is a trade.
+    """Read an order event of the user stream, with its fill when it is a trade.
 
     Args:
         event: what is inside the frame's `event`.
@@ -84,11 +91,26 @@ def report_of_event(event: Mapping[str, Any], origin: FillOrigin) -> OrderReport
         UnreadablePayloadError: a field is missing or the status is unknown.
 
     """
+    if origin.market is Market.FUTURES:
+        return futures_reports.report_of_event(event, origin)
     report = _report(event, _EVENT, client_order_id_of_event(event), origin, "stream")
     if report is None:
         return None
     fill = from_event(event, _owned(origin, report))
     return replace(report, fills=(fill,)) if fill is not None else report
+
+
+def order_of_event(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the part of a stream event that speaks of an order; None when the event is about something else.
+
+    Spot tells it all in one level, futures within `o`; both use the same short names there.
+    """
+    if event.get("e") == "executionReport":
+        return event
+    if event.get("e") not in ("ORDER_TRADE_UPDATE", "ALGO_UPDATE"):
+        return None
+    order = event.get("o")
+    return order if isinstance(order, dict) else {}
 
 
 def client_order_id_of_event(event: Mapping[str, Any]) -> str:
@@ -115,7 +137,8 @@ def with_trades(report: OrderReport, trades: Iterable[Mapping[str, Any]], origin
 
     """
     owned = _owned(origin, report)
-    told = [from_trade(trade, owned) for trade in trades]
+    read = fill_from_trade if origin.market is Market.FUTURES else from_trade
+    told = [read(trade, owned) for trade in trades]
     fills = tuple(fill for fill in told if fill.exchange_order_id == report.exchange_order_id)
     with exactly():
         executed = sum((fill.quantity for fill in fills), ZERO)

@@ -14,7 +14,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from shared.domain.backoff import GiveUp, TryAgain, next_step
-from shared.domain.order import OrderStatus
+from shared.domain.futures_algo import is_algo_id
+from shared.domain.order import Market, OrderStatus
 from shared.domain.states import (
     AttemptOutcome,
     EntryState,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from shared.domain.fill import Fill
-    from shared.domain.order import Market
 
 ZERO = Decimal(0)
 EIGHT_PLACES = Decimal("1e-8")
@@ -48,14 +48,16 @@ class OrderReport:
         market: spot or futures.
         symbol: as the exchange writes it.
         client_order_id: ours.
-        exchange_order_id: the exchange's `orderId`.
+        exchange_order_id: the exchange's `orderId`; of a conditional futures order see
+            `futures_algo.AlgoOrder`.
         status: the exchange's word.
         executed: cumulative base quantity.
-        executed_quote: cumulative quote quantity.
+        executed_quote: cumulative quote quantity; futures do not tell it, there the fills say it.
         occurred_at: the exchange's time.
         source: `answer`, `stream`, `query` or `operator`.
         fills: those the report carried, each with its place in the ledger's key.
         pair: base and quote asset, where whoever read it knew them.
+        reason: why it was rejected after it had been accepted, in the exchange's words; ''.
 
     """
 
@@ -73,6 +75,7 @@ class OrderReport:
     source: str
     fills: tuple[Fill, ...] = ()
     pair: tuple[str, str] = ("", "")
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +148,8 @@ class Line:
     @property
     def average_price(self) -> Decimal:
         """Quote per base over everything executed; 0 while nothing is."""
-        return (self.executed_quote / self.executed).quantize(EIGHT_PLACES) if self.executed else ZERO
+        base = self.filled if self.market == Market.FUTURES else self.executed
+        return (self.executed_quote / base).quantize(EIGHT_PLACES) if base else ZERO
 
     @property
     def terminal(self) -> bool:
@@ -172,10 +176,10 @@ def with_report(line: Line, report: OrderReport, fresh: Sequence[Fill]) -> Line:
         line,
         outcome=line.outcome if aside else AttemptOutcome.ACCEPTED,
         has_evidence=True,
-        exchange_order_id=report.exchange_order_id,
+        exchange_order_id=_exchange_order_id(line, report),
         exchange_status=status,
         executed=max(line.executed, report.executed),
-        executed_quote=max(line.executed_quote, report.executed_quote),
+        executed_quote=_executed_quote(line, report, fresh),
         filled=line.filled + sum((f.quantity for f in fresh), ZERO),
         fee=fee,
         fee_asset=fee_asset,
@@ -191,7 +195,26 @@ def with_report(line: Line, report: OrderReport, fresh: Sequence[Fill]) -> Line:
     if fresh:
         events += ("filled_in_part" if not settled.terminal else "filled",)
     settled = replace(settled, events=events)
+    if report.reason and status is ExchangeStatus.REJECTED:
+        settled = replace(
+            settled,
+            reason_code="rejected_later",
+            reason=report.reason,
+            reasoning=rejection_text(report.reason, line.reasoning),
+        )
     return settled if aside else _with_status(settled, report.occurred_at)
+
+
+def _exchange_order_id(line: Line, report: OrderReport) -> str:
+    """Keep the order a conditional one became, whatever the algo service says later."""
+    known = line.exchange_order_id
+    return known if known and is_algo_id(report.exchange_order_id) else report.exchange_order_id
+
+
+def _executed_quote(line: Line, report: OrderReport, fresh: Sequence[Fill]) -> Decimal:
+    if line.market == Market.FUTURES:
+        return line.executed_quote + sum((f.quote for f in fresh), ZERO)
+    return max(line.executed_quote, report.executed_quote)
 
 
 def _falls_back(line: Line, report: OrderReport) -> bool:

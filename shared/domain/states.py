@@ -201,14 +201,14 @@ _ORDER_STATUS: Final[Mapping[ExchangeStatus, OrderStatus]] = MappingProxyType(
     }
 )
 
-_ALGO_STATUS: Final[Mapping[AlgoStatus, OrderStatus]] = MappingProxyType(
+_ALGO_STATUS: Final[Mapping[AlgoStatus, ExchangeStatus]] = MappingProxyType(
     {
-        AlgoStatus.NEW: OrderStatus.OPEN,
-        AlgoStatus.TRIGGERING: OrderStatus.OPEN,
-        AlgoStatus.TRIGGERED: OrderStatus.OPEN,
-        AlgoStatus.CANCELED: OrderStatus.CANCELED,
-        AlgoStatus.REJECTED: OrderStatus.REJECTED,
-        AlgoStatus.EXPIRED: OrderStatus.EXPIRED,
+        AlgoStatus.NEW: ExchangeStatus.NEW,
+        AlgoStatus.TRIGGERING: ExchangeStatus.NEW,
+        AlgoStatus.TRIGGERED: ExchangeStatus.NEW,
+        AlgoStatus.CANCELED: ExchangeStatus.CANCELED,
+        AlgoStatus.REJECTED: ExchangeStatus.REJECTED,
+        AlgoStatus.EXPIRED: ExchangeStatus.EXPIRED,
     }
 )
 
@@ -225,28 +225,21 @@ def order_status(status: ExchangeStatus, executed: Decimal = Decimal(0)) -> Orde
     return OrderStatus.PARTIAL if translated is OrderStatus.OPEN and executed > 0 else translated
 
 
-def algo_order_status(
-    status: AlgoStatus,
-    *,
-    quantity: Decimal,
-    executed: Decimal = Decimal(0),
-    child: ExchangeStatus | None = None,
-) -> OrderStatus:
-    """Translate the status of a conditional futures order.
+def algo_exchange_status(status: AlgoStatus, *, quantity: Decimal, executed: Decimal) -> ExchangeStatus:
+    """Translate the status of a conditional futures order into that of an ordinary one.
+
+    FINISHED says that the order it became is over, and not how: unless all of it filled, that order itself
+    has to say whether it was cancelled or expired, so until then nothing is concluded.
 
     Args:
-        status: of the conditional order itself.
-        quantity: ordered, in base units; 0 when it closes the whole position.
+        status: of the conditional order.
+        quantity: ordered, in base units.
         executed: filled quantity of the order it became, in base units.
-        child: status of the order it became, which always wins where it is known.
 
     """
-    if child is not None:
-        return order_status(child, executed)
     if status is AlgoStatus.FINISHED:
-        return OrderStatus.FILLED if executed > 0 and executed >= quantity else OrderStatus.CANCELED
-    translated = _ALGO_STATUS[status]
-    return OrderStatus.PARTIAL if translated is OrderStatus.OPEN and executed > 0 else translated
+        return ExchangeStatus.FILLED if 0 < quantity <= executed else ExchangeStatus.NEW
+    return _ALGO_STATUS[status]
 
 
 def entry_state(status: OrderStatus) -> EntryState:

@@ -17,7 +17,7 @@ from shared.domain.states import (
     EntryState,
     EvidenceWeight,
     ExchangeStatus,
-    algo_order_status,
+    algo_exchange_status,
     check,
     check_outcome,
     entry_state,
@@ -163,36 +163,28 @@ def test_every_exchange_status_is_translated() -> None:
     for status in ExchangeStatus:
         order_status(status)
     for algo in AlgoStatus:
-        algo_order_status(algo, quantity=Decimal(1))
+        algo_exchange_status(algo, quantity=Decimal(1), executed=Decimal(0))
 
 
 @pytest.mark.parametrize(
-    ("status", "executed", "child", "expected"),
+    ("status", "executed", "expected"),
     [
-        ("NEW", 0, None, "open"),
-        ("TRIGGERING", 0, None, "open"),
-        ("TRIGGERED", 0, None, "open"),
-        ("TRIGGERED", 1, "PARTIALLY_FILLED", "partial"),
-        ("FINISHED", 2, None, "filled"),
-        ("FINISHED", 1, None, "canceled"),
-        ("FINISHED", 0, None, "canceled"),
-        ("FINISHED", 1, "EXPIRED", "expired"),
-        ("CANCELED", 0, None, "canceled"),
-        ("REJECTED", 0, None, "rejected"),
-        ("EXPIRED", 0, None, "expired"),
+        ("NEW", 0, "NEW"),
+        ("TRIGGERING", 0, "NEW"),
+        ("TRIGGERED", 0, "NEW"),
+        ("TRIGGERED", 1, "NEW"),
+        ("FINISHED", 2, "FILLED"),
+        ("FINISHED", 1, "NEW"),
+        ("FINISHED", 0, "NEW"),
+        ("CANCELED", 0, "CANCELED"),
+        ("REJECTED", 0, "REJECTED"),
+        ("EXPIRED", 0, "EXPIRED"),
     ],
 )
-def test_conditional_orders_follow_the_order_they_become(
-    status: str, executed: int, child: str | None, expected: str
-) -> None:
-    """A finished conditional order is filled only if it filled; the order it became has the last word."""
-    got = algo_order_status(
-        AlgoStatus(status),
-        quantity=Decimal(2),
-        executed=Decimal(executed),
-        child=None if child is None else ExchangeStatus(child),
-    )
-    assert got is OrderStatus(expected)
+def test_conditional_orders_follow_the_order_they_become(status: str, executed: int, expected: str) -> None:
+    """Finished is filled only if all filled; how else it ended the order it became has to say."""
+    got = algo_exchange_status(AlgoStatus(status), quantity=Decimal(2), executed=Decimal(executed))
+    assert got is ExchangeStatus(expected)
 
 
 @pytest.mark.parametrize("state", EntryState)
