@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from uuid import UUID
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 @dataclass(slots=True)
