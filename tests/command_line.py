@@ -5,20 +5,35 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import httpx
+import psycopg
 from typer.testing import CliRunner
 
 from services.command_line.__main__ import app
 from services.command_line.terminal import ExitCode
 from services.local_exchange.server import RunningExchange, running_exchange
+from services.local_exchange.settings import DEFAULT_ACCOUNTS
+from shared.binance.clock_offset import Clock
+from shared.binance.rest import Answer
+from shared.binance.sign import Credentials, signed_query
+from shared.binance.spot import SpotRest
+from shared.binance.transport import BinanceTransport
+from shared.crypto import hash_api_key
+from shared.domain.attempt import client_order_id
+from tests.bot import ENCRYPTION_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterator
+    from uuid import UUID
 
     from services.local_exchange.settings import Settings
+    from shared.binance.rest import Result
 
 
 @dataclass(slots=True)
@@ -93,3 +108,97 @@ def exchange_in_thread(settings: Settings) -> Iterator[RunningExchange]:
         for loop, end in stop:
             loop.call_soon_threadsafe(end.set)
         thread.join()
+
+
+@dataclass(slots=True)
+class AtExchange:
+    """What somebody does at the local exchange with an account's key, beside the bridge."""
+
+    running: RunningExchange
+    account: Mapping[str, Any] = field(default_factory=lambda: DEFAULT_ACCOUNTS[0])
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The variables that point a verb at this exchange."""
+        return {
+            "ENCRYPTION_KEY": ENCRYPTION_KEY,
+            "BRIDGE_SPOT_TESTNET_REST_URL": self.running.rest_url,
+            "BRIDGE_SPOT_TESTNET_WS_API_URL": self.running.ws_api_url,
+            "BRIDGE_SPOT_TESTNET_STREAM_URL": self.running.stream_url,
+        }
+
+    @property
+    def key(self) -> dict[str, str]:
+        """Key and secret, as `Bot.account` takes them."""
+        return {"api_key": self.account["api_key"], "secret": self.account["secret"]}
+
+    def place(self, client_order_id: str, **parameters: str) -> dict[str, Any]:
+        """Place an order, by default a market buy of BTC for 100 USDT; returns the exchange's answer."""
+        order = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quoteOrderQty": "100"} | parameters
+        return self._asked(lambda rest, key: _place(rest, key, order | {"newClientOrderId": client_order_id}))
+
+    def place_far_below(self, client_order_id: str) -> dict[str, Any]:
+        """Place a limit buy that rests."""
+        order = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "quantity": "0.001", "price": "60000.00"}
+        order |= {"timeInForce": "GTC", "newClientOrderId": client_order_id}
+        return self._asked(lambda rest, key: _place(rest, key, order))
+
+    def cancel(self, client_order_id: str) -> dict[str, Any]:
+        """Cancel an order."""
+        return self._asked(
+            lambda rest, key: rest.cancel_order(key, "BTCUSDT", client_order_id=client_order_id)
+        )
+
+    def order(self, client_order_id: str) -> dict[str, Any]:
+        """Read an order."""
+        return self._asked(lambda rest, key: rest.order(key, "BTCUSDT", client_order_id=client_order_id))
+
+    def admin(self, method: str, path: str, body: object = None) -> Any:
+        """Call the exchange's admin API."""
+        response = httpx.request(method, self.running.admin_url + path, json=body, timeout=10)
+        response.raise_for_status()
+        return response.json() if response.content else None
+
+    def _asked(self, work: Callable[[SpotRest, Credentials], Awaitable[Result]]) -> dict[str, Any]:
+        async def ask() -> dict[str, Any]:
+            async with BinanceTransport() as transport:
+                rest = SpotRest(transport, self.running.rest_url, Clock())
+                await rest.server_time()
+                answer = await work(rest, Credentials(self.account["api_key"], self.account["secret"]))
+                assert isinstance(answer, Answer), answer
+                assert answer.ok, answer.raw_excerpt
+                body: dict[str, Any] = answer.body
+                return body
+
+        # A verb's test may run on an event loop of its own.
+        with ThreadPoolExecutor(1) as beside:
+            return beside.submit(asyncio.run, ask()).result()
+
+
+async def _place(rest: SpotRest, key: Credentials, order: dict[str, str]) -> Result:
+    timing = {"recvWindow": 5000, "timestamp": rest.clock.exchange_now_ms()}
+    return await rest.place_order(signed_query({**order, **timing}, key), key.api_key)
+
+
+def make_unknown(
+    database: str, order: UUID, *, base_url: str, api_key: str, symbol: str = "BTCUSDT", number: int = 1
+) -> str:
+    """Leave an order as a worker does that died after its claim, an hour ago; returns its client order id."""
+    name = client_order_id(order, number)
+    with psycopg.connect(database) as connection:
+        connection.execute("UPDATE orders SET status = 'open' WHERE id = %s", [order])
+        connection.execute(
+            "UPDATE bridge.outbox SET state = 'sending', attempts = %s, token = gen_random_uuid(), "
+            "lease_until = clock_timestamp() - interval '59 min' WHERE order_id = %s",
+            [number, order],
+        )
+        connection.execute(
+            "INSERT INTO bridge.attempt (order_id, number, client_order_id, account_id, user_id, market, symbol, "
+            "parameters, signed_at_ms, recv_window_ms, base_url, api_key_hash, epoch, token, base_asset, "
+            "quote_asset, lot_step, claimed_at) "
+            "SELECT order_id, %s, %s, account_id, user_id, market, %s, '', "
+            "extract(epoch FROM clock_timestamp() - interval '1 hour') * 1000, 5000, %s, %s, 1, token, 'BTC', "
+            "'USDT', 0.00001, clock_timestamp() - interval '1 hour' FROM bridge.outbox WHERE order_id = %s",
+            [number, name, symbol, base_url, hash_api_key(api_key), order],
+        )
+    return name

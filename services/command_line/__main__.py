@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from services.command_line import demo, exchange, grants, halt, migrate, order, orders, uninstall
+from services.command_line import (
+    adopt,
+    demo,
+    exchange,
+    grants,
+    halt,
+    migrate,
+    order,
+    orders,
+    place,
+    resolve,
+    uninstall,
+)
 from services.command_line.terminal import Verbs
 
 app = typer.Typer(
@@ -31,6 +43,10 @@ app.command("switches", rich_help_panel=LOOK)(halt.switches)
 app.command("halt", rich_help_panel=STEER)(halt.halt)
 app.command("resume", rich_help_panel=STEER)(halt.resume)
 app.command("reduce-only", rich_help_panel=STEER)(halt.reduce_only)
+app.command("place", rich_help_panel=STEER)(place.place)
+app.command("cancel", rich_help_panel=STEER)(place.cancel)
+app.command("resolve", rich_help_panel=STEER)(resolve.resolve)
+app.command("adopt", rich_help_panel=STEER)(adopt.adopt)
 
 
 def main() -> None:

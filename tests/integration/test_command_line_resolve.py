@@ -1,0 +1,185 @@
+"""PROTOCOL 7: `bridge resolve` against the local exchange: what is visible counts more than any word."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from services.command_line.terminal import ExitCode
+from services.local_exchange.settings import Settings
+from tests.command_line import AtExchange, Terminal, exchange_in_thread, make_unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from uuid import UUID
+
+    from tests.bot import Bot
+
+
+@pytest.fixture
+def exchange() -> Iterator[AtExchange]:
+    with exchange_in_thread(Settings(volatility=0)) as running:
+        yield AtExchange(running)
+
+
+@pytest.fixture
+def terminal(bridge_database: str, exchange: AtExchange) -> Terminal:
+    return Terminal({"BRIDGE_DATABASE_URL": bridge_database, **exchange.variables})
+
+
+@pytest.fixture
+def account(bot: Bot, exchange: AtExchange) -> tuple[UUID, UUID]:
+    user = bot.user()
+    return user, bot.account(user, **exchange.key)
+
+
+@pytest.fixture
+def order(bot: Bot, account: tuple[UUID, UUID]) -> UUID:
+    return bot.order(*account, reasoning="the trend")
+
+
+@pytest.fixture
+def client_id(order: UUID, exchange: AtExchange, database: str) -> str:
+    return make_unknown(database, order, base_url=exchange.running.rest_url, api_key=exchange.key["api_key"])
+
+
+def entry(database: str, order: UUID) -> dict[str, Any]:
+    with psycopg.connect(database, row_factory=dict_row) as connection:
+        row = connection.execute("SELECT * FROM bridge.outbox WHERE order_id = %s", [order]).fetchone()
+    assert row is not None
+    return row
+
+
+def kinds(database: str, order: UUID) -> list[str]:
+    with psycopg.connect(database) as connection:
+        rows = connection.execute("SELECT kind FROM bridge.event WHERE order_id = %s ORDER BY id", [order])
+        return [kind for (kind,) in rows]
+
+
+def test_placed_adopts_what_the_exchange_shows(
+    terminal: Terminal, exchange: AtExchange, bot: Bot, order: UUID, client_id: str, database: str
+) -> None:
+    """`--placed` asks, finds the order with its fills, and settles it: row and position."""
+    exchange.place(client_id)
+    told = terminal.json("resolve", order, "--placed")
+    assert (told["outcome"], told["state"], told["status"]) == ("accepted", "done", "filled")
+    row = bot.read_order(order)
+    assert row["status"] == "filled"
+    assert row["filled_amount"] > 0
+    (position,) = bot.read_positions(row["user_id"])
+    assert position["status"] == "open"
+    assert kinds(database, order)[:2] == ["unknown", "operator_resolves"]
+
+
+def test_not_placed_is_refused_while_the_order_is_visible(
+    terminal: Terminal, exchange: AtExchange, bot: Bot, order: UUID, client_id: str
+) -> None:
+    """What the exchange shows is believed: it is settled as placed, and the word is refused."""
+    exchange.place_far_below(client_id)
+    text = terminal.run("resolve", order, "--not-placed", "--retry", code=ExitCode.REFUSED)
+    assert "the order is at the exchange" in text
+    assert bot.read_order(order)["status"] == "open"
+    assert terminal.json("order", order)["head"]["state"] == "submitted"
+
+
+def test_not_placed_ends_rejected(
+    terminal: Terminal, exchange: AtExchange, bot: Bot, order: UUID, client_id: str, database: str
+) -> None:
+    """Where the exchange has nothing the word counts: rejected with who said so, and an audit entry."""
+    text = terminal.run("resolve", order, "--not-placed")
+    assert "the row is rejected" in text
+    row = bot.read_order(order)
+    assert row["status"] == "rejected"
+    assert row["reasoning"].startswith("Rejected: Operator ")
+    assert "the trend" in row["reasoning"]
+    assert entry(database, order)["state"] == "done"
+    events = kinds(database, order)
+    assert events[:2] == ["unknown", "operator_resolves"]
+    assert "rejected" in events
+    assert "nothing to settle" in terminal.run("resolve", order, "--placed", code=ExitCode.REFUSED)
+
+
+def test_not_placed_with_retry_is_sent_again(
+    terminal: Terminal, exchange: AtExchange, bot: Bot, order: UUID, client_id: str, database: str
+) -> None:
+    """`--retry` leaves the row open and its entry in back-off, for the next number."""
+    told = terminal.json("resolve", order, "--not-placed", "--retry")
+    assert (told["outcome"], told["state"]) == ("absent", "backoff")
+    assert bot.read_order(order)["status"] == "open"
+    assert entry(database, order)["counted"] == 1
+
+
+def test_placed_needs_a_number_where_nothing_is_shown(
+    terminal: Terminal, exchange: AtExchange, order: UUID, client_id: str, database: str
+) -> None:
+    """`--placed` alone is not enough where the exchange shows nothing; a number it contradicts is refused."""
+    assert "--exchange-order-id" in terminal.run("resolve", order, "--placed", code=ExitCode.REFUSED)
+    other = exchange.place("somebody-elses")
+    text = terminal.run(
+        "resolve", order, "--placed", "--exchange-order-id", other["orderId"], code=ExitCode.REFUSED
+    )
+    assert "another one" in text
+    text = terminal.run("resolve", order, "--placed", "--exchange-order-id", 999999999, code=ExitCode.REFUSED)
+    assert "no order 999999999" in text
+    assert entry(database, order)["state"] == "unknown"
+
+
+def test_where_the_exchange_cannot_be_asked_the_operators_word_is_evidence(
+    terminal: Terminal, exchange: AtExchange, bot: Bot, order: UUID, client_id: str
+) -> None:
+    """Questions that are refused prove nothing: `--placed` with a number becomes operator's evidence."""
+    exchange.admin("POST", "/accounts/alice", {"key_revoked": True})
+    told = terminal.json("resolve", order, "--placed", "--exchange-order-id", 4711)
+    assert (told["outcome"], told["state"], told["status"]) == ("accepted", "submitted", "open")
+    story = terminal.json("order", order)
+    assert [(seen["source"], seen["exchange_order_id"]) for seen in story["evidence"]] == [
+        ("operator", "4711")
+    ]
+    assert bot.read_order(order)["exchange_order_id"] == "4711"
+
+
+def test_unanswered_questions_are_no_absence(
+    terminal: Terminal, exchange: AtExchange, order: UUID, client_id: str, database: str
+) -> None:
+    """Without an answer `--not-placed` needs the further word that nobody could be asked."""
+    exchange.admin("POST", "/faults", {"action": "drop_before", "route": "/api/v3/openOrders"})
+    text = terminal.run("resolve", order, "--not-placed", code=ExitCode.REFUSED)
+    assert "--without-asking" in text
+    assert entry(database, order)["state"] == "unknown"
+    assert terminal.json("resolve", order, "--not-placed", "--without-asking")["status"] == "rejected"
+
+
+def test_another_key_proves_no_absence(
+    terminal: Terminal, exchange: AtExchange, bot: Bot, account: tuple[UUID, UUID], order: UUID, database: str
+) -> None:
+    """An answer to another key than the attempt's is no answer about it."""
+    make_unknown(database, order, base_url=exchange.running.rest_url, api_key="an older key")
+    assert "not the one it was sent with" in terminal.run(
+        "resolve", order, "--not-placed", code=ExitCode.REFUSED
+    )
+
+
+def test_too_early_is_refused(
+    terminal: Terminal, exchange: AtExchange, order: UUID, client_id: str, database: str
+) -> None:
+    """While the request may still take effect, or queries may lag, nobody's word makes it absent."""
+    with psycopg.connect(database, autocommit=True) as admin:
+        admin.execute("UPDATE bridge.attempt SET claimed_at = clock_timestamp() - interval '64 s'")
+    text = terminal.run("resolve", order, "--not-placed", "--without-asking", code=ExitCode.REFUSED)
+    assert "Too early" in text
+    with psycopg.connect(database, autocommit=True) as admin:
+        admin.execute("UPDATE bridge.attempt SET claimed_at = clock_timestamp() - interval '66 s'")
+    terminal.run("resolve", order, "--not-placed")
+
+
+def test_what_is_being_sent_or_done_is_left_alone(
+    terminal: Terminal, bot: Bot, account: tuple[UUID, UUID], order: UUID
+) -> None:
+    """Only unknown orders are settled by word; wrong combinations of options are usage errors."""
+    assert "It is new, not unknown" in terminal.run("resolve", order, "--placed", code=ExitCode.REFUSED)
+    terminal.run("resolve", order, "--placed", "--retry", code=ExitCode.USAGE)
+    terminal.run("resolve", order, "--not-placed", "--exchange-order-id", 1, code=ExitCode.USAGE)
+    terminal.run("resolve", order, code=ExitCode.USAGE)
