@@ -25,6 +25,7 @@ from services.fill_listener.pace import Pace
 from services.fill_listener.reconcile import Reconciler
 from services.fill_listener.share_out import ShareOut
 from services.fill_listener.subscribe import Carrier
+from services.fill_listener.value import Valuer
 from services.fill_listener.venues import Environment, Environments
 from shared.binance.user_stream import MAX_SUBSCRIPTIONS
 from shared.database import epoch as epochs
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 WEIGHT_PER_S = 40.0  # 2,400 of the 6,000 a minute that one address has
-WEIGHT_BURST = 600.0
+WEIGHT_BURST = 2000.0  # a thousand accounts are heard again at once
 DRAIN_WITHIN_S = 10.0
 EPOCH_RETRY_S = 0.25
 
@@ -192,6 +193,7 @@ class FillListener:
         self._begin(self._applying, followed.lane.run(), "apply")
         marker = Marker(environment, self._accounts, self._pool, self.metrics)
         self._begin(self._intake, marker.run(), "mark")
+        self._begin(self._intake, Valuer(environment, self._accounts, self._pool).run(), "value")
         return followed
 
     def _begin(self, tasks: list[asyncio.Task[None]], work: Coroutine[None, None, None], title: str) -> None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from shared.database.claim import EpochChangedError
 from shared.database.connect import DurableCommit
-from shared.database.ledger import count_fills, known_fills, note_contradictions, store_fills
+from shared.database.ledger import known_fills, note_contradictions, store_fills
+from shared.database.positions import count_fills
 from shared.database.statements import statement
 from shared.domain.order import OrderStatus
 from shared.domain.settlement import Line, OrderReport, Outcome, with_outcome, with_report
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from shared.database.connect import Connection
-    from shared.database.ledger import PositionChange
+    from shared.database.positions import PositionChange
     from shared.domain.fill import Fill, FillKey
 
 Finding = OrderReport | Outcome

@@ -38,6 +38,7 @@ CREATE TABLE bridge.fill (
 ) WITH (fillfactor = 80);
 CREATE INDEX fill_order ON bridge.fill (order_id) WHERE order_id IS NOT NULL;
 CREATE INDEX fill_unapplied ON bridge.fill (account_id, market, symbol, traded_at, trade_id) WHERE NOT applied;
+CREATE INDEX fill_unvalued ON bridge.fill (account_id, market) WHERE commission_in_quote IS NULL;
 CREATE INDEX fill_position ON bridge.fill (account_id, market, symbol, strategy_id, traded_at, trade_id);
 
 -- What one account holds of one symbol for one strategy (spot) or on one side (futures): the fold's state between two fills.

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from shared.database.settle import settle
+from shared.domain.reports import report_of_answer
 from tests.listening import LocalMarket, Trader, local_market, until
 
 if TYPE_CHECKING:
@@ -245,3 +247,37 @@ async def test_an_order_of_another_bridge_halts_the_account(market: LocalMarket,
         )
 
     await until(halted, "the account is halted")
+
+
+async def test_a_fee_stored_without_a_price_is_valued(market: LocalMarket, bot: Bot) -> None:
+    """Whoever stored the fill had no price of BNB: the listener values it as soon as it has one."""
+    market.monkeypatch.setattr("services.fill_listener.value.EVERY_S", 0.1)
+    trader = await market.trader(bot, "dave")
+    await market.admin("POST", "/balances", {"account": "dave", "asset": "BNB", "delta": "10"})
+    await market.admin("POST", "/accounts/dave", {"bnb_discount": True})
+    order = await trader.order()
+    answer = await trader.send(order, type="MARKET", quantity="0.1")
+    report = report_of_answer(answer, order.origin)
+    assert report is not None
+    async with market.pool.acquire() as connection:
+        await settle(connection, [report])
+    assert trader.positions()[0]["realized_pnl"] == 0
+    await market.listen()
+    await until(lambda: trader.positions()[0]["realized_pnl"] < -4, "the fee is in the position")
+
+
+async def test_a_position_the_bot_closed_is_told_once(market: LocalMarket, trader: Trader) -> None:
+    """The kill switch closes in the database only: still held, so it is said, and never opened again."""
+    market.monkeypatch.setattr("services.fill_listener.mark.EVERY_S", 0.05)
+    await market.listen()
+    await trader.filled(await trader.buy("0.1", exchange_order_id=1))
+    trader.bot.connection.execute("UPDATE positions SET status = 'closed', closed_at = now()")
+
+    async def told() -> bool:
+        query = "SELECT count(*) FROM bridge.event WHERE kind = 'position_closed_by_bot'"
+        return bool(await market.pool.fetchval(query) == 1)
+
+    await until(told, "the event is there")
+    await trader.filled(await trader.buy("0.1", exchange_order_id=2))
+    assert [row["status"] for row in trader.positions()] == ["closed"]
+    assert await told()

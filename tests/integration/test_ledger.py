@@ -10,6 +10,7 @@ import pytest
 
 from shared.database.connect import open_pool
 from shared.database.settle import settle
+from shared.database.valuation import unvalued_fills, value_fills
 from shared.domain.holding import Kind
 from tests.claimed import Claimed, claimed
 from tests.ledger_rows import everything
@@ -241,3 +242,21 @@ def open_position_of_the_bot(bot: Bot, user: UUID, account_id: UUID) -> UUID:
         [identity, user, account_id],
     )
     return identity
+
+
+async def test_a_fee_without_a_price_is_valued_later_once(
+    connection: Connection, bot: Bot, account: tuple[UUID, UUID]
+) -> None:
+    """Stored without a value, counted without it; valued, it is in the position and in the order's sum."""
+    order = await claimed(connection, bot, account, base="SOL", lot_step="0.001")
+    order.trade(1, "1", "100", fee="0.001", asset="BNB")
+    order.trade(2, "1", "100", fee="0.1", asset="SOL", last=True)
+    await settle(connection, order.reports())
+    assert bot.read_positions(account[0])[0]["realized_pnl"] == Decimal(-10)
+    for value in ("0.6", "0.7"):
+        fills = await unvalued_fills(connection, [account[1]], "spot", most=10)
+        await value_fills(connection, [(fill, Decimal(value)) for fill in fills])
+    assert bot.read_positions(account[0])[0]["realized_pnl"] == Decimal("-10.6")
+    row = bot.read_order(order.order_id)
+    assert (row["fee"], row["fee_currency"]) == (Decimal("10.6"), "USDT")
+    assert await connection.fetchval("SELECT unvalued FROM bridge.holding") == 0

@@ -1,0 +1,379 @@
+"""DESIGN 6: positions, counted from the stored fills in the transaction that stored them.
+
+One transaction at a time counts into one (account, market, symbol), under an advisory lock taken in sorted
+order. In the common case only the new fills are counted; a late one means folding its holding again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from shared.database.ledger import as_columns, as_json, position_key, read_fill
+from shared.database.statements import statement
+from shared.domain.holding import Change, Counted, Kind, count_again, count_in
+from shared.domain.money import ZERO
+from shared.domain.order import Market
+from shared.domain.position import Cycle, OutOfOrderError, Position, PositionSide, opening, rules_of
+from shared.domain.projection import project
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from decimal import Decimal
+    from typing import Any
+    from uuid import UUID
+
+    import asyncpg
+
+    from shared.database.connect import Connection
+
+HoldingKey = tuple["UUID", str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PositionChange:
+    """What happened to a position, as written.
+
+    Attributes:
+        position_id: of `bridge.position` and `public.positions`.
+        account_id: whose.
+        market: spot or futures.
+        symbol: as the exchange writes it.
+        side: long or short.
+        kind: opened, grown, reduced, closed or corrected.
+        order_id: the order whose fills did it; None for an order we did not place.
+        size: after it, in base.
+        entry_price: after it, quote per base.
+        realized: of this life of the position so far, in quote, net of fees.
+
+    """
+
+    position_id: UUID
+    account_id: UUID
+    market: Market
+    symbol: str
+    side: PositionSide
+    kind: Kind
+    order_id: UUID | None
+    size: Decimal
+    entry_price: Decimal
+    realized: Decimal
+
+
+async def apply_fills(connection: Connection, keys: Collection[HoldingKey]) -> list[PositionChange]:
+    """Count what is stored of some keys and not counted yet into their positions; locks them first."""
+    await connection.execute(statement("lock_holdings"), [position_key(*key) for key in keys])
+    return await count_fills(connection, keys)
+
+
+async def count_fills(connection: Connection, keys: Collection[HoldingKey]) -> list[PositionChange]:
+    """Count all stored fills of some keys that were not counted yet into their positions.
+
+    Args:
+        connection: within the transaction that stored them and holds the locks of the keys.
+        keys: (account, market, symbol as the exchange writes it).
+
+    Returns:
+        What happened to the positions, in order.
+
+    """
+    if not keys:
+        return []
+    rows = await connection.fetch(statement("new_fills"), *as_columns(sorted(keys), 3))
+    if not rows:
+        return []
+    work = _Work()
+    for _, group in groupby(sorted(rows, key=_holding_order), key=_holding_order):
+        await _count(connection, list(group), work)
+    await connection.execute(statement("write_positions"), as_json(work.document()))
+    return work.changes
+
+
+class _Work:
+    """What one call of `apply_fills` is going to write."""
+
+    def __init__(self) -> None:
+        self.holdings: list[dict[str, Any]] = []
+        self.cycles: list[dict[str, Any]] = []
+        self.fills: list[dict[str, Any]] = []
+        self.events: list[dict[str, Any]] = []
+        self.changes: list[PositionChange] = []
+
+    def document(self) -> dict[str, Any]:
+        """Return all of it for `write_positions.sql`."""
+        return {
+            "holdings": self.holdings,
+            "cycles": self.cycles,
+            "fills": self.fills,
+            "events": self.events,
+        }
+
+
+def _holding_order(row: asyncpg.Record) -> tuple[str, ...]:
+    names = ("account_id", "market", "symbol", "environment_epoch", "strategy_id", "position_side")
+    return tuple(str(row[name]) for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What is to be written of one holding.
+
+    Attributes:
+        counted: its new state.
+        cycles: the lives that look different now.
+        ids: the ids of the lives there are rows of, by number.
+        ended: the lives that had ended before.
+        unmatched: sold beyond what we knew was held, altogether.
+
+    """
+
+    counted: Counted
+    cycles: tuple[Cycle, ...]
+    ids: dict[int, UUID]
+    ended: frozenset[int]
+    unmatched: Decimal
+
+
+async def recount(connection: Connection, holdings: Collection[UUID]) -> list[PositionChange]:
+    """Fold holdings again from all their fills, because the worth of one has changed.
+
+    Args:
+        connection: within a transaction that holds the locks of their keys.
+        holdings: ids of `bridge.holding`.
+
+    Returns:
+        The lives that look different now.
+
+    """
+    work = _Work()
+    for row in await connection.fetch(statement("holdings"), list(holdings)):
+        written = await _again(connection, row["holding_id"], _state(row))
+        _put(work, row, row["holding_id"], written, "")
+    await connection.execute(statement("write_positions"), as_json(work.document()))
+    return work.changes
+
+
+async def _count(connection: Connection, rows: list[asyncpg.Record], work: _Work) -> None:
+    """Count the new fills of one holding."""
+    first = rows[0]
+    fills = [read_fill(row) for row in rows]
+    start = _state(first)
+    try:
+        counted = count_in(start, fills)
+    except OutOfOrderError:
+        written = await _again(connection, first["holding_id"], start)
+    else:
+        open_id = first["position_id"] or first["opening_id"]
+        ids = {start.cycle.number: open_id} if start.cycle is not None else {}
+        unmatched = (first["unmatched"] or ZERO) + _quantity(counted)
+        written = _Written(counted, counted.cycles, ids, frozenset(), unmatched)
+    reasoning = next((row["reasoning"] for row in rows if row["reasoning"]), "")
+    _put(work, first, first["holding_id"] or uuid4(), written, reasoning)
+    work.fills += [dict(zip(_FILL_KEY, fill.key, strict=True)) for fill in fills]
+
+
+def _put(work: _Work, row: asyncpg.Record, holding_id: UUID, written: _Written, reasoning: str) -> None:
+    """Add what became of a holding to what is going to be written."""
+    work.holdings.append(_holding_json(row, holding_id, written))
+    ids = dict(written.ids)
+    for cycle in written.cycles:
+        identity = ids.setdefault(cycle.number, uuid4())
+        work.cycles.append(
+            {
+                **_cycle_json(row, cycle),
+                "id": identity,
+                "holding_id": holding_id,
+                "is_new": cycle.number not in written.ids,
+                "reopened": cycle.number in written.ended,
+                "opening": identity == row["opening_id"],
+                "reasoning": reasoning,
+            }
+        )
+    for change in written.counted.changes:
+        work.changes.append(_position_change(row, change, ids[change.number]))
+        work.events.append(_event_json(work.changes[-1]))
+    if written.unmatched > (row["unmatched"] or ZERO):
+        work.events.append(_unmatched_json(row, written.unmatched - (row["unmatched"] or ZERO)))
+
+
+async def _again(connection: Connection, holding_id: UUID, start: Position) -> _Written:
+    """Fold a whole holding again, because a fill came late; lives that are no more become empty ones."""
+    lives = await connection.fetch(statement("lives"), holding_id)
+    fills = [read_fill(row) for row in await connection.fetch(statement("whole_holding"), holding_id)]
+    before = {row["number"]: _cycle(row) for row in lives if row["id"]}
+    counted = count_again(_opened(start, lives[0]), fills, before)
+    there = {cycle.number for cycle in counted.cycles}
+    changed = {change.number for change in counted.changes}
+    empty = tuple(_emptied(cycle) for number, cycle in before.items() if number not in there)
+    return _Written(
+        counted,
+        (*(cycle for cycle in counted.cycles if cycle.number in changed), *empty),
+        {row["number"]: row["id"] for row in lives if row["id"]},
+        frozenset(row["number"] for row in lives if row["status"] not in (None, "open")),
+        _quantity(counted),
+    )
+
+
+def _quantity(counted: Counted) -> Decimal:
+    return sum((part.quantity for part in counted.unmatched), ZERO)
+
+
+def _state(row: asyncpg.Record) -> Position:
+    """Read a holding's state, or begin one: empty, or with the bot's row that was there before us."""
+    rules = rules_of(Market(row["market"]), row["position_side"], row["base_asset"], row["dust_below"])
+    if row["holding_id"] is None:
+        return _opened(Position(rules), row)
+    through = (row["through_at"], row["through_trade"], row["through_order"]) if row["through_at"] else None
+    return Position(
+        rules,
+        _cycle(row) if row["position_id"] else None,
+        dust=row["dust"],
+        dust_cost=row["dust_cost"],
+        cycles=row["cycles"],
+        through=through,
+        unvalued=row["unvalued"],
+    )
+
+
+def _opened(state: Position, row: asyncpg.Record) -> Position:
+    if row["opening_side"] is None:
+        return Position(state.rules)
+    return opening(
+        state.rules,
+        PositionSide(row["opening_side"]),
+        row["opening_size"],
+        row["opening_price"],
+        row["opening_at"],
+    )
+
+
+def _cycle(row: asyncpg.Record) -> Cycle:
+    return Cycle(
+        number=row["number"],
+        side=PositionSide(row["cycle_side"]),
+        size=row["size"],
+        cost=row["cost"],
+        entry_price=row["entry_price"],
+        peak=row["peak"],
+        exited=row["exited"],
+        exit_value=row["exit_value"],
+        realized=row["cycle_realized"],
+        fees=row["fees"],
+        last_price=row["last_price"],
+        opened_at=row["opened_at"],
+        closed_at=row["closed_at"],
+    )
+
+
+def _emptied(cycle: Cycle) -> Cycle:
+    """Return what is left of a life that turned out to be part of another one."""
+    return replace(
+        cycle,
+        size=ZERO,
+        cost=ZERO,
+        peak=ZERO,
+        exited=ZERO,
+        exit_value=ZERO,
+        realized=ZERO,
+        fees=ZERO,
+        closed_at=cycle.closed_at or cycle.opened_at,
+    )
+
+
+def _holding_json(row: asyncpg.Record, holding_id: UUID, written: _Written) -> dict[str, Any]:
+    position = written.counted.position
+    through = position.through or (None, None, None)
+    return {
+        "id": holding_id,
+        **{name: row[name] for name in _HOLDING_FIELDS},
+        "cycles": position.cycles,
+        "dust": position.dust,
+        "dust_cost": position.dust_cost,
+        "unmatched": written.unmatched,
+        "unvalued": position.unvalued,
+        "through_at": through[0],
+        "through_trade": through[1],
+        "through_order": through[2],
+    }
+
+
+def _cycle_json(row: asyncpg.Record, cycle: Cycle) -> dict[str, Any]:
+    shown = project(cycle)
+    return {
+        **{name: row[name] for name in ("account_id", "user_id", "market", "symbol", "strategy_id")},
+        "display_symbol": f"{row['base_asset']}/{row['quote_asset']}",
+        "number": cycle.number,
+        "side": cycle.side,
+        "status": shown.status,
+        "size": cycle.size,
+        "cost": cycle.cost,
+        "entry_price": cycle.entry_price,
+        "peak": cycle.peak,
+        "exited": cycle.exited,
+        "exit_value": cycle.exit_value,
+        "realized": cycle.realized,
+        "fees": cycle.fees,
+        "last_price": cycle.last_price,
+        "opened_at": cycle.opened_at,
+        "closed_at": cycle.closed_at,
+        "shown_size": shown.size,
+        "shown_entry": shown.entry_price,
+        "shown_price": shown.current_price,
+        "shown_pnl": shown.unrealized_pnl,
+        "shown_percent": shown.unrealized_pnl_pct,
+        "shown_realized": shown.realized_pnl,
+    }
+
+
+def _position_change(row: asyncpg.Record, change: Change, position_id: UUID) -> PositionChange:
+    return PositionChange(
+        position_id=position_id,
+        account_id=row["account_id"],
+        market=Market(row["market"]),
+        symbol=row["symbol"],
+        side=change.cycle.side,
+        kind=change.kind,
+        order_id=change.order_id,
+        size=change.cycle.size,
+        entry_price=change.cycle.entry_price,
+        realized=change.cycle.realized,
+    )
+
+
+def _event_json(change: PositionChange) -> dict[str, Any]:
+    names = ("position_id", "market", "symbol", "side", "size", "entry_price", "realized")
+    data = {name: getattr(change, name) for name in names}
+    return {"kind": change.kind, "order_id": change.order_id, "account_id": change.account_id, "data": data}
+
+
+def _unmatched_json(row: asyncpg.Record, quantity: Decimal) -> dict[str, Any]:
+    """Tell of a sale beyond what we knew was held: it never makes a short (DESIGN 6)."""
+    data = {"symbol": row["symbol"], "quantity": quantity, "position_side": row["position_side"]}
+    return {
+        "kind": "position_unmatched",
+        "order_id": None,
+        "account_id": row["account_id"],
+        "data": data,
+    }
+
+
+_FILL_KEY = ("account_id", "market", "environment_epoch", "symbol", "exchange_order_id", "trade_id")
+_HOLDING_FIELDS = (
+    "account_id",
+    "market",
+    "environment_epoch",
+    "symbol",
+    "strategy_id",
+    "position_side",
+    "user_id",
+    "base_asset",
+    "quote_asset",
+    "dust_below",
+    "opening_id",
+    "opening_side",
+    "opening_size",
+    "opening_price",
+    "opening_at",
+)
