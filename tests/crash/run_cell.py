@@ -1,0 +1,192 @@
+"""Runs one cell: workers fail one after the other, the last one goes on, then both sides are compared."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from tests.crash.cells import Mode
+from tests.crash.judge import GOOD, Judged, Verdict, judge
+from tests.crash.processes import ProcessError, until
+from tests.crash.repeating_proxy import RepeatingProxy
+from tests.crash.world import Account, pause
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from tests.crash.behaviours import Behaviour
+    from tests.crash.cells import Cell, Stage
+    from tests.crash.processes import Forked
+    from tests.crash.world import World
+
+_amounts = itertools.count(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A cell and how it ended."""
+
+    name: str
+    judged: Judged
+    seconds: float
+    mutation: str | None = None
+    log: str = ""
+
+
+@dataclass(slots=True)
+class Run:
+    """One cell under way."""
+
+    world: World
+    behaviour: Behaviour
+    mutation: str | None
+    account: Account
+    order: UUID
+    exchange_port: int | None = None
+    workers: list[Forked] = field(default_factory=list)
+    canceled_at: datetime | None = None
+
+    @property
+    def patience_s(self) -> float:
+        """How long a step that has to happen may take."""
+        scale = self.world.scale
+        return 20 + 4 * (scale.lease_s + scale.absence_s + scale.answer_timeout_s + scale.sweep_s)
+
+    def start(self, failpoints: str = "") -> Forked:
+        """Start the next worker."""
+        worker = self.account.executor(failpoints, mutation=self.mutation, exchange_port=self.exchange_port)
+        self.workers.append(worker)
+        return worker
+
+    def fail(self, stage: Stage) -> Forked:
+        """Let a worker run into its point."""
+        worker = self.start(stage.failpoints)
+        if stage.point.startswith("cancel."):
+            self._await_state("submitted", "unknown")
+            self.cancel()
+        await_failure(worker, stage.mode, stage.point, self.patience_s)
+        return worker
+
+    def cancel(self) -> None:
+        """Let the bot cancel, once."""
+        if self.canceled_at is None:
+            self.canceled_at = self.account.cancel(self.order)
+
+    def state(self) -> str:
+        """Read the entry's state."""
+        return str(self.account.entry(self.order).get("state", ""))
+
+    def _await_state(self, *states: str) -> None:
+        if not until(lambda: self.state() in states, self.patience_s):
+            raise ProcessError(f"the entry never was {states}, it is {self.state()}")
+
+    def is_over(self) -> bool:
+        """Whether nothing more will happen to the row, as far as the database says."""
+        state = self.state()
+        # A resting order is over as it is; one the bot cancelled has still to be cancelled at the exchange.
+        return self.canceled_at is None if state == "submitted" else state == "done"
+
+    def settle_down(self) -> None:
+        """Wait for the end; where nothing is answered, until an absence could have been judged."""
+        scale = self.world.scale
+        patience_s = self.patience_s
+        if self.behaviour.stays_unknown:
+            patience_s = scale.lease_s + scale.absence_s + 4 * scale.sweep_s + scale.answer_timeout_s
+        until(self.is_over, patience_s, 0.1)
+
+    def go_on(self, worker: Forked) -> None:
+        """Wake a frozen worker, give it two looks around, and let it end in order."""
+        worker.send(signal.SIGCONT)
+        pause(2 * self.world.scale.sweep_s)
+        self.settle_down()
+        worker.stop()
+
+    def kill_all(self) -> None:
+        """Leave no worker behind."""
+        for worker in self.workers:
+            worker.kill()
+
+    def logs(self) -> str:
+        """Return the end of each worker's log."""
+        return "\n".join(f"--- worker {n}\n{worker.tail()}" for n, worker in enumerate(self.workers, 1))
+
+
+def await_failure(worker: Forked, mode: Mode, point: str, patience_s: float) -> None:
+    """Wait until a worker has failed as it was told to.
+
+    Raises:
+        ProcessError: it did not get there, or ended otherwise.
+
+    """
+    if mode is Mode.KILL:
+        code = worker.wait_ended(patience_s)
+        if code != -signal.SIGKILL:
+            raise ProcessError(f"ended with {code} instead of being killed:\n{worker.tail()}")
+    else:
+        worker.wait(lambda: worker.stopped, patience_s, f"frozen at {point}")
+
+
+def run(world: World, cell: Cell, mutation: str | None = None) -> Ran:
+    """Run a cell in a world of its scale; a step that does not happen is `lost`, with the worker's log."""
+    started = time.monotonic()
+    behaviour = cell.behaviour
+    with ExitStack() as stack:
+        account = Account(world, money=money(behaviour))
+        stack.callback(account.close)
+        port = None
+        if behaviour.repeated:
+            port = stack.enter_context(RepeatingProxy(world.exchange.port)).port
+        for rule in behaviour.faults(world.scale):
+            account.fault(rule)
+        order = account.bot.order(account.user, account.id, amount=amount(), **behaviour.columns)
+        this = Run(world, behaviour, mutation, account, order, port)
+        stack.callback(this.kill_all)
+        try:
+            _play(this, cell)
+            judged = judge(
+                account.facts(order, this.canceled_at),
+                may_reject=behaviour.may_reject,
+                may_stay_unknown=behaviour.stays_unknown,
+            )
+        except ProcessError as error:
+            judged = Judged(Verdict.LOST, str(error))
+        log = "" if judged.verdict in GOOD else this.logs()
+    return Ran(cell.name, judged, time.monotonic() - started, mutation, log)
+
+
+def money(behaviour: Behaviour) -> str:
+    """Return the USDT an account has, so that the exchange refuses where it is to refuse."""
+    return "10" if behaviour.refuses else "100000"
+
+
+def amount() -> Decimal:
+    """Return an amount no other row of this run has."""
+    return Decimal(100) + Decimal(next(_amounts) % 80_000) / 1000
+
+
+def _play(this: Run, cell: Cell) -> None:
+    *earlier, last = cell.stages
+    for stage in earlier:
+        this.fail(stage)
+    failed = this.fail(last)
+    failed_at = time.monotonic()
+    if cell.cancels:
+        this.cancel()
+    if last.mode is Mode.PAUSE:
+        this.go_on(failed)
+        return
+    heir = this.start()
+    if last.mode is Mode.FREEZE:
+        pause(max(0.0, this.world.scale.freeze_s - (time.monotonic() - failed_at)))
+        until(this.is_over, 0 if this.behaviour.stays_unknown else this.patience_s, 0.1)
+        this.go_on(failed)
+    this.settle_down()
+    # Draining settles what is in flight; after it nothing of this cell moves any more.
+    failed.stop()
+    heir.stop()
