@@ -285,8 +285,14 @@ class GuardSettings(Settings):
     )
     limit_collar_percent: Decimal = variable(
         "BRIDGE_LIMIT_COLLAR_PERCENT",
-        "A limit or stop price farther from the book is refused.",
-        Decimal(10),
+        "A limit price that much worse than the book (a buy above it, a sell below) is refused.",
+        Decimal(5),
+        gt=0,
+    )
+    resting_collar_percent: Decimal = variable(
+        "BRIDGE_RESTING_COLLAR_PERCENT",
+        "A limit price that waits farther from the book, or a stop price farther away, is refused.",
+        Decimal(50),
         gt=0,
     )
     market_collar_percent: Decimal = variable(

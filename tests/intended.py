@@ -11,13 +11,14 @@ from uuid import uuid4
 from shared.database import claim as claims
 from shared.database import epoch as epochs
 from shared.database import outbox
+from shared.database.caps import Ask, Rate
 from shared.domain.attempt import client_order_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from shared.database.claim import Intent
+    from shared.database.claim import Claims, Intent
     from shared.database.connect import Connection
     from shared.database.epoch import Epoch
     from shared.database.outbox import ReadyEntry
@@ -40,8 +41,25 @@ async def peek(connection: Connection, **how: Any) -> list[ReadyEntry]:
         "limit": 100,
         "max_key_block": timedelta(seconds=90),
         "twin_window": timedelta(seconds=5),
+        "max_per_minute": 60,
     }
     return await outbox.peek(connection, **(defaults | how))
+
+
+def ask(worth: float | str, **changes: Any) -> Ask:
+    """Ask for so many USDT, by default under caps that are never reached; 0 reduces."""
+    amount = Decimal(str(worth))
+    plenty = Decimal(10) ** 12
+    wanted = Ask(
+        quantity=Decimal(1),
+        worth=amount,
+        usd=amount,
+        is_testnet=True,
+        position=plenty,
+        exposure=plenty,
+        capital=None,
+    )
+    return replace(wanted, **changes)
 
 
 def intend(entry: ReadyEntry, **changes: Any) -> Intent:
@@ -63,6 +81,7 @@ def intend(entry: ReadyEntry, **changes: Any) -> Intent:
         base_url=BASE_URL,
         api_key_hash="00",
         token=uuid4(),
+        ask=ask(0),
     )
     return replace(intent, **changes)
 
@@ -71,9 +90,20 @@ async def claim(
     connection: Connection, intents: Sequence[Intent], epoch: Epoch | None = None
 ) -> frozenset[UUID]:
     """Claim intents and return the orders claimed."""
+    return (await claim_within_caps(connection, intents, epoch)).orders
+
+
+async def claim_within_caps(
+    connection: Connection,
+    intents: Sequence[Intent],
+    epoch: Epoch | None = None,
+    rates: Sequence[Rate] = (Rate("USDT", is_testnet=True, usd=Decimal(1)),),
+) -> Claims:
+    """Claim intents and say which dropped out."""
     return await claims.claim(
         connection,
         intents,
+        rates,
         recv_window_ms=5000,
         owner="test",
         lease=LEASE,

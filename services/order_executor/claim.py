@@ -17,6 +17,7 @@ from uuid import uuid4
 import asyncpg
 import structlog
 
+from services.order_executor.prepare import keep_to_rate
 from services.order_executor.send import Claimed
 from shared import failpoints
 from shared.binance.sign import query
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from shared.binance.sign import Value
     from shared.database.connect import Connection, Pool
     from shared.database.epoch import Epoch
-    from shared.database.outbox import ReadyEntry
+    from shared.database.outbox import Key, ReadyEntry
     from shared.domain.verdicts import Verdict
     from shared.settings import ProtocolSettings
     from shared.telemetry.metrics import Metrics
@@ -59,13 +60,15 @@ class _Looked:
     Attributes:
         claimed: send these now.
         passed_over: prepared, but not as they were any more, or locked.
-        settled: refused or held; the rows behind them may be ready now.
+        settled: refused, held or to be looked at once more; the rows behind them may be ready now.
+        more_after: the entry after which the look has to go on, None when it is through.
 
     """
 
     claimed: Sequence[Claimed] = ()
     passed_over: int = 0
     settled: int = 0
+    more_after: int | None = None
 
 
 class Claimer:
@@ -83,6 +86,7 @@ class Claimer:
         sender: sends what was claimed.
         settler: settles.
         slots: free send slots.
+        max_per_minute: orders of one user.
 
     """
 
@@ -100,6 +104,7 @@ class Claimer:
         sender: Sender,
         settler: Settler,
         slots: Slots,
+        max_per_minute: int,
     ) -> None:
         self._pool = pool
         self._name = name
@@ -112,6 +117,8 @@ class Claimer:
         self._sender = sender
         self._settler = settler
         self._slots = slots
+        self._max_per_minute = max_per_minute
+        self._found: set[Key] = set()
 
     async def run(self, draining: asyncio.Event) -> None:
         """Claim and send until told to drain; what was claimed by then is still sent and settled."""
@@ -123,10 +130,17 @@ class Claimer:
                 await self._claim_all(sends, draining)
 
     async def _claim_all(self, sends: asyncio.TaskGroup, draining: asyncio.Event) -> None:
-        """Claim until nothing is ready or no slot is free."""
+        """Claim until nothing is ready or no slot is free.
+
+        Rows that wait are passed over page by page, so that however many of them there are, those behind are
+        reached; as long as a pass claims or settles anything, another one follows.
+        """
+        after, progress = 0, False
+        self._found.clear()
+        known = frozenset(self._take_in.known)
         while self._slots.free and not draining.is_set():
             try:
-                looked = await self._claim_once()
+                looked = await self._claim_once(after)
             except DATABASE_AWAY as error:
                 log.warning("claim.database_away", error=str(error))
                 await asyncio.sleep(RETRY_S)
@@ -141,39 +155,56 @@ class Claimer:
             if looked.passed_over:
                 # The bot holds these rows open, or changed them since the peek: look again in a moment.
                 asyncio.get_running_loop().call_later(RETRY_S, self._take_in.look_again)
-            if not looked.claimed and not looked.settled:
+            progress = progress or bool(looked.claimed or looked.settled)
+            if looked.more_after is not None:
+                after = looked.more_after
+                continue
+            # A key that brought nothing is forgotten until a notification or the sweep names it again.
+            self._take_in.known.difference_update(known - self._found - self._slots.busy_keys())
+            if not progress:
                 return
+            after, progress = 0, False
 
-    async def _claim_once(self) -> _Looked:
+    async def _claim_once(self, after: int) -> _Looked:
         epoch = self._epochs.epoch or await self._epochs.look()
+        most = self._slots.free
         async with self._pool.acquire() as connection:
-            entries = await self._peek(connection)
+            entries = await self._peek(connection, most, after)
+        more_after = entries[-1].entry_id if len(entries) == most else None
+        entries = [entry for entry in entries if entry.as_taken_in]
         if not entries:
-            return _Looked()
+            return _Looked(more_after=more_after)
         await failpoints.reached("prepare.peeked")
         # Each on its own: one account's slow answer must not cost the others more than its own time limit.
-        verdicts = await asyncio.gather(*(self._preparer.prepare(entry) for entry in entries))
+        looked_at = await asyncio.gather(*(self._preparer.prepare(entry) for entry in entries))
+        verdicts = list(keep_to_rate(looked_at, self._max_per_minute))
         await failpoints.reached("prepare.sized")
         async with self._pool.acquire() as connection:
             settled = await self._settle_verdicts(connection, list(zip(entries, verdicts, strict=True)))
             prepared = [verdict for verdict in verdicts if not isinstance(verdict, Rejected | Held | Waiting)]
-            claimed = await self._claim(connection, prepared, epoch) if prepared else []
-        return _Looked(claimed, len(prepared) - len(claimed), settled)
+            claimed, dropped = await self._claim(connection, prepared, epoch) if prepared else ([], 0)
+        passed_over = len(prepared) - len(claimed) - dropped
+        return _Looked(claimed, passed_over, settled + dropped, more_after)
 
-    async def _peek(self, connection: Connection) -> list[ReadyEntry]:
-        known = self._take_in.known
+    async def _peek(self, connection: Connection, most: int, after: int) -> list[ReadyEntry]:
         entries = await outbox.peek(
             connection,
             low_water=self._take_in.low_water,
-            keys=known - self._slots.busy_keys(),
-            limit=self._slots.free,
+            keys=self._take_in.known - self._slots.busy_keys(),
+            limit=most,
             max_key_block=self._protocol.max_key_block,
             twin_window=self._protocol.twin_window,
+            max_per_minute=self._max_per_minute,
+            after=after,
             accounts=self._accounts,
         )
-        # A key that brought nothing is forgotten until a notification or the sweep names it again.
-        known.intersection_update(self._slots.busy_keys())
-        known.update(entry.key for entry in entries)
+        self._take_in.known.update(entry.key for entry in entries)
+        self._found.update(entry.key for entry in entries)
+        changed = [entry.entry_id for entry in entries if not entry.as_taken_in]
+        if changed:
+            log.warning("peek.row_changed", entries=changed)
+            await outbox.take_in_again(connection, changed)
+            self._take_in.look_again()
         for entry in entries:
             if entry.attempts == 0 and entry.waiting_code is None:
                 self._metrics.wakeup.observe(entry.age.total_seconds())
@@ -209,14 +240,17 @@ class Claimer:
 
     async def _claim(
         self, connection: Connection, prepared: Sequence[Prepared], epoch: Epoch
-    ) -> list[Claimed]:
+    ) -> tuple[list[Claimed], int]:
+        """Claim; returns what is ours, and how many rows dropped out for their caps."""
         orders = [self._intend(order) for order in prepared]
+        limits = self._preparer.limits
         await failpoints.reached("claim.before")
         started = time.monotonic()
         try:
-            mine = await claim(
+            mine, dropped = await claim(
                 connection,
                 [order.intent for order in orders],
+                limits.rates((order.venue, order.priced) for order in prepared),
                 recv_window_ms=self._protocol.recv_window_ms,
                 owner=self._name,
                 lease=self._protocol.lease,
@@ -225,17 +259,24 @@ class Claimer:
         except EpochChangedError:
             await self._epochs.look()
             self._take_in.wake.set()
-            return []
+            return [], 0
         except NotDurableError as error:
             self._give_back(orders, str(error))
-            return []
+            return [], 0
         self._metrics.claim.observe(time.monotonic() - started)
         await failpoints.reached("claim.committed")
         claimed = [order for order in orders if order.intent.order_id in mine]
         for order in claimed:
             intent = order.intent
             self._slots.take(intent.order_id, intent.number, intent.token, order.prepared.entry.key)
-        return claimed
+        over = [
+            (order.entry, verdict)
+            for order in prepared
+            if (in_use := dropped.get(order.entry.order.id)) is not None
+            and (verdict := limits.over(order.venue, order.priced, in_use)) is not None
+        ]
+        await self._settle_verdicts(connection, over)
+        return claimed, len(dropped)
 
     def _intend(self, order: Prepared) -> Claimed:
         """Decide everything about the attempt: its id, its parameters, its signing timestamp, its token."""
@@ -265,6 +306,7 @@ class Claimer:
             base_url=order.venue.base_url,
             api_key_hash=order.credentials.fingerprint,
             token=uuid4(),
+            ask=order.ask,
         )
         return Claimed(order, intent, params)
 

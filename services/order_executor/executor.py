@@ -107,6 +107,7 @@ class Executor:
             sender=Sender(protocol.recv_window_ms, self._settler, self._pauses, metrics),
             settler=self._settler,
             slots=self._slots,
+            max_per_minute=configuration.guards.max_orders_per_minute,
         )
 
     async def run(self) -> None:
@@ -151,9 +152,11 @@ class Executor:
                 limit=0,
                 max_key_block=protocol.max_key_block,
                 twin_window=protocol.twin_window,
+                max_per_minute=0,
             )
             await claim(
                 connection,
+                (),
                 (),
                 recv_window_ms=protocol.recv_window_ms,
                 owner=self._name,

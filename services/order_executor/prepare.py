@@ -6,15 +6,18 @@ A row leaves here as `Prepared`, or with a verdict: waiting, held or rejected (D
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from services.order_executor.limit import Limits
 from shared.binance.rest import Answer
+from shared.database import outbox
 from shared.database.holdings import held_size
 from shared.domain.attempt import MAX_ATTEMPTS
 from shared.domain.guards import AccountFacts, Snapshot, Switch, before_sizing
 from shared.domain.money import ZERO, parse_decimal
-from shared.domain.order import Market, OrderType, Side
+from shared.domain.order import Market, Side
 from shared.domain.reading import Held as Holding
 from shared.domain.reading import Unit
 from shared.domain.sizing import UnitPolicy, reduces, size
@@ -22,14 +25,18 @@ from shared.domain.verdicts import Code, Rejected, Waiting, hold, reject, wait
 from shared.keys import KeyUnreadableError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from decimal import Decimal
+    from uuid import UUID
 
     from services.order_executor.pauses import Pauses
     from services.order_executor.venues import Venues
     from shared.binance.sign import Credentials
     from shared.binance.venue import Venue
+    from shared.database.caps import Ask
     from shared.database.connect import Pool
     from shared.database.outbox import ReadyEntry
+    from shared.domain.limits import Priced
     from shared.domain.sizing import Book, Sized
     from shared.domain.symbol import Instrument
     from shared.domain.verdicts import Verdict
@@ -50,6 +57,8 @@ class Prepared:
     credentials: Credentials
     instrument: Instrument
     sized: Sized
+    priced: Priced
+    ask: Ask
 
 
 class Preparer:
@@ -61,6 +70,9 @@ class Preparer:
         venues: clocks, instruments, prices.
         keys: the accounts' keys.
         pauses: what is paused.
+
+    Attributes:
+        limits: collar and caps.
 
     """
 
@@ -74,6 +86,7 @@ class Preparer:
         self._venues = venues
         self._keys = keys
         self._pauses = pauses
+        self.limits = Limits(guards)
         self._units = UnitPolicy(
             default=Unit(guards.unit),
             by_agent={agent: Unit(unit) for agent, unit in guards.unit_by_agent.items()},
@@ -84,6 +97,9 @@ class Preparer:
         """Prepare one row, or say why not."""
         if entry.attempts >= MAX_ATTEMPTS:
             return hold(Code.ATTEMPTS_USED_UP, count=entry.attempts)
+        if entry.age > self._protocol.max_order_age:
+            async with self._pool.acquire() as connection:
+                entry = replace(entry, age=await outbox.own_age(connection, entry.entry_id))
         credentials = self._credentials(entry)
         verdict = before_sizing(self._snapshot(entry, key_readable=credentials is not None))
         if verdict is not None:
@@ -101,12 +117,22 @@ class Preparer:
             return instrument
         try:
             async with asyncio.timeout(ANSWERS_WITHIN_S):
-                sized = await self._size(entry, venue, credentials, instrument)
+                return await self._size_and_price(entry, venue, credentials, instrument)
         except TimeoutError:
             return wait(Code.PAUSED, address=venue.base_url)
+
+    async def _size_and_price(
+        self, entry: ReadyEntry, venue: Venue, credentials: Credentials, instrument: Instrument
+    ) -> Prepared | Verdict:
+        book = await venue.book(instrument.symbol)
+        sized = await self._size(entry, venue, credentials, instrument, book)
         if isinstance(sized, Rejected | Waiting):
             return sized
-        return Prepared(entry, venue, credentials, instrument, sized)
+        priced = await self.limits.price(entry, venue, instrument, sized, book)
+        if isinstance(priced, Rejected | Waiting):
+            return priced
+        ask = self.limits.ask(priced, is_testnet=not venue.live)
+        return Prepared(entry, venue, credentials, instrument, sized, priced, ask)
 
     def _credentials(self, entry: ReadyEntry) -> Credentials | None:
         account = entry.account
@@ -151,18 +177,23 @@ class Preparer:
         venue: Venue,
         credentials: Credentials,
         instrument: Instrument,
+        book: Book | None,
     ) -> Sized | Rejected | Waiting:
         order = entry.order
-        holding: Holding | None = None
-        if reduces(order):
-            found = await self._holding(entry, venue, credentials, instrument)
-            if isinstance(found, Waiting | Rejected):
-                return found
-            holding = found
-        book: Book | None = None
-        if order.type is not OrderType.LIMIT or holding is not None:
-            book = await venue.book(instrument.symbol)
-        return size(order, instrument, book, holding, self._units)
+        if order.parent_order_id is not None and entry.parent_filled <= 0:
+            return reject(Code.PARENT_UNFILLED, parent=order.parent_order_id)
+        if not reduces(order):
+            return size(order, instrument, book, None, self._units)
+        holding = await self._holding(entry, venue, credentials, instrument)
+        if isinstance(holding, Waiting | Rejected):
+            return holding
+        sized = size(order, instrument, book, holding, self._units)
+        if order.parent_order_id is None or holding is None or not _exceeds(sized):
+            return sized
+        # It was meant for all that its parent was meant to fill; it gets what the parent did fill (PROTOCOL
+        # 11).
+        whole = UnitPolicy(by_market={order.market: Unit.BASE})
+        return size(replace(order, amount=holding.size, agent_id=""), instrument, book, holding, whole)
 
     async def _holding(
         self,
@@ -179,7 +210,9 @@ class Preparer:
             held = await held_size(
                 connection, order.account_id, instrument.symbol, order.strategy_id, order.side.opposite
             )
-        if held == 0:
+        if order.parent_order_id is not None:
+            held = min(held, entry.parent_filled)
+        if held <= 0:
             return None
         answer = await venue.rest.account(credentials)
         if isinstance(answer, Answer) and answer.code in KEY_REFUSED:
@@ -187,6 +220,33 @@ class Preparer:
         if not isinstance(answer, Answer) or not answer.ok:
             return wait(Code.PAUSED, address=venue.base_url)
         return Holding(size=held, free=_free(answer, instrument.base), side=Side.BUY)
+
+
+def keep_to_rate(verdicts: Iterable[Prepared | Verdict], most: int) -> Iterator[Prepared | Verdict]:
+    """Let rows of one batch wait that would be too many of their user in this minute.
+
+    Args:
+        verdicts: of a batch, in the order of sending.
+        most: orders of one user in a minute. Executors that look at the same moment do not see each other's
+            batch, so this limit, unlike a cap, may be exceeded by what they claim in that moment.
+
+    """
+    more: Counter[UUID] = Counter()
+    for verdict in verdicts:
+        if not isinstance(verdict, Prepared):
+            yield verdict
+            continue
+        user = verdict.entry.order.user_id
+        sent = verdict.entry.sent_last_minute + more[user]
+        if sent >= most:
+            yield wait(Code.ORDERS_PER_MINUTE, count=sent, limit=most)
+        else:
+            more[user] += 1
+            yield verdict
+
+
+def _exceeds(sized: Sized | Rejected | Waiting) -> bool:
+    return isinstance(sized, Rejected) and sized.code is Code.EXCEEDS_POSITION
 
 
 def _free(answer: Answer, asset: str) -> Decimal:

@@ -70,6 +70,10 @@ class FuturesRest:
         """Ask for best bid and ask (weight 2) of one symbol, or (5) of all."""
         return await self._rest.public("/fapi/v1/ticker/bookTicker", chosen(symbol=symbol))
 
+    async def depth(self, symbol: str, limit: int) -> Result:
+        """Ask for the best levels of both sides of the book (weight 20 for 1000)."""
+        return await self._rest.public("/fapi/v1/depth", {"symbol": symbol, "limit": limit})
+
     async def ticker_price(self, symbol: str | None = None) -> Result:
         """Ask for the last price (weight 1) of one symbol, or (2) of all."""
         return await self._rest.public("/fapi/v2/ticker/price", chosen(symbol=symbol))

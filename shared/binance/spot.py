@@ -70,6 +70,10 @@ class SpotRest:
         """Ask for best bid and ask (weight 2) of one symbol, or (4) of all."""
         return await self._rest.public("/api/v3/ticker/bookTicker", chosen(symbol=symbol))
 
+    async def depth(self, symbol: str, limit: int) -> Result:
+        """Ask for the best levels of both sides of the book (weight 50 for 1000)."""
+        return await self._rest.public("/api/v3/depth", {"symbol": symbol, "limit": limit})
+
     async def ticker_price(self, symbol: str | None = None) -> Result:
         """Ask for the last price (weight 2) of one symbol, or (4) of all."""
         return await self._rest.public("/api/v3/ticker/price", chosen(symbol=symbol))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from shared.binance.rest import Answer
+from shared.domain.order import Side
 from shared.domain.sizing import Book
 from shared.domain.symbol import parse_instruments
 
@@ -29,6 +30,7 @@ CLOCK_EVERY_S = 15.0
 INSTRUMENTS_EVERY_S = 1800.0
 PRICES_EVERY_S = 2.0  # 4 of 6,000 request weight each: 2 % of an address's budget
 RETRY_S = 0.5
+LEVELS = 1000  # what a market order larger than the best level is measured against
 
 
 class Venue:
@@ -105,6 +107,17 @@ class Venue:
         book, at = self._books.get(symbol, (None, 0.0))
         return book if time.monotonic() - at <= self._max_price_age_s else None
 
+    async def levels(self, symbol: str, side: Side) -> list[tuple[Decimal, Decimal]] | None:
+        """Ask for the levels an order of this side would trade with, best first; None without an answer."""
+        answer = await self.rest.depth(symbol, LEVELS)
+        if not isinstance(answer, Answer) or not answer.ok:
+            return None
+        try:
+            rows = answer.body["asks" if side is Side.BUY else "bids"]
+            return [(Decimal(price), Decimal(size)) for price, size, *_ in rows]
+        except (KeyError, TypeError, ValueError, InvalidOperation):
+            return None
+
     def prices(self) -> dict[tuple[str, str], Decimal]:
         """Return the fresh mid prices by (base, quote), to value commissions and caps."""
         if self.instruments is None:
@@ -171,9 +184,12 @@ class Venue:
 def _book(row: Any) -> Book | None:
     try:
         bid, ask = Decimal(row["bidPrice"]), Decimal(row["askPrice"])
+        sizes = Decimal(row.get("bidQty", 0)), Decimal(row.get("askQty", 0))
     except (KeyError, TypeError, InvalidOperation):
         return None
-    return Book(bid, ask) if bid > 0 and ask > 0 else None
+    if not (bid.is_finite() and ask.is_finite() and bid > 0 and ask > 0):
+        return None
+    return Book(bid, ask, *sizes)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from shared.database.caps import Ask, InUse, Rate, read_dropped
 from shared.database.connect import DurableCommit
 from shared.database.statements import statement
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import timedelta
     from decimal import Decimal
     from uuid import UUID
@@ -42,6 +43,7 @@ class Intent:
         base_url: where it will be sent.
         api_key_hash: of the key it will be sent with.
         token: random; whoever holds it may settle.
+        ask: what it reserves, and the caps it must stay within.
 
     """
 
@@ -60,22 +62,44 @@ class Intent:
     base_url: str
     api_key_hash: str
     token: UUID
+    ask: Ask
+
+
+class Claims(NamedTuple):
+    """What a claim did.
+
+    Attributes:
+        orders: claimed. Of the others those not in `dropped` changed since the peek, are held by somebody
+            else, halted or paused, and stay as they were.
+        dropped: not claimed for their caps, or because another claim of their user came between, with what
+            was in use; an earlier row of the same batch may have been the last that fitted.
+
+    """
+
+    orders: frozenset[UUID]
+    dropped: Mapping[UUID, InUse]
 
 
 async def claim(
     connection: Connection,
     intents: Sequence[Intent],
+    rates: Sequence[Rate],
     *,
     recv_window_ms: int,
     owner: str,
     lease: timedelta,
     epoch: Epoch,
-) -> frozenset[UUID]:
-    """Claim what is still as it was peeked at, and commit its attempts.
+) -> Claims:
+    """Claim what is still as it was peeked at and within its caps, and commit its attempts.
 
-    Returns:
-        The orders claimed; the others changed, are held by somebody else, halted or paused, and stay as they
-        were.
+    Args:
+        connection: any.
+        intents: what would be sent.
+        rates: of every quote asset the users' positions and orders may be counted in.
+        recv_window_ms: of every order.
+        owner: who claims.
+        lease: until when nobody else asks about it.
+        epoch: the history the rows were read in.
 
     Raises:
         EpochChangedError: the database changed under us; nothing was claimed.
@@ -107,8 +131,18 @@ async def claim(
             [i.quote_asset for i in intents],
             [i.lot_step for i in intents],
             [i.environment_epoch for i in intents],
+            [i.ask.quantity for i in intents],
+            [i.ask.worth for i in intents],
+            [i.ask.usd for i in intents],
+            [i.ask.is_testnet for i in intents],
+            [i.ask.position for i in intents],
+            [i.ask.exposure for i in intents],
+            [i.ask.capital for i in intents],
+            [rate.asset for rate in rates],
+            [rate.is_testnet for rate in rates],
+            [rate.usd for rate in rates],
         )
     assert row is not None
     if not row["same_epoch"]:
         raise EpochChangedError
-    return frozenset(row["claimed"])
+    return Claims(frozenset(row["claimed"]), dict(read_dropped(row)))

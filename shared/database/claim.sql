@@ -3,7 +3,9 @@
 -- $1 entry ids  $2 numbers  $3 xmin  $4 ctid  $5 client order ids  $6 symbols  $7 parameters  $8 signing timestamps
 -- $9 base URLs  $10 hashes of the API keys  $11 tokens  $12 recvWindow ms  $13 owner  $14 lease
 -- $15 epoch  $16 timeline  $17 postmaster start  $18 base assets  $19 quote assets  $20 lot steps
--- $21 environment epochs
+-- $21 environment epochs  $22 quantities  $23 worth in quote, 0: it only reduces  $24 worth in USD  $25 on a testnet?
+-- $26 caps of the position  $27 of all positions  $28 capital of the strategy (null: no strategy)
+-- $29 quote assets  $30 on a testnet?  $31 what one of them is worth in USD
 WITH history AS MATERIALIZED (
     -- the history the worker read its rows in is still the one it writes to
     SELECT e.id, e.last_entry_id, e.is_first
@@ -15,12 +17,14 @@ WITH history AS MATERIALIZED (
 ), intended AS (
     SELECT * FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
                          $8::bigint[], $9::text[], $10::text[], $11::uuid[], $18::text[], $19::text[], $20::numeric[],
-                         $21::integer[])
+                         $21::integer[], $22::numeric[], $23::numeric[], $24::numeric[], $25::boolean[], $26::numeric[],
+                         $27::numeric[], $28::numeric[])
         AS i (entry_id, number, row_xmin, row_ctid, client_order_id, symbol, parameters, signed_at_ms, base_url,
-              api_key_hash, token, base_asset, quote_asset, lot_step, environment_epoch)
+              api_key_hash, token, base_asset, quote_asset, lot_step, environment_epoch, quantity, worth, usd, is_testnet,
+              position_cap, exposure_cap, capital)
 ), locked AS MATERIALIZED (
     -- row and entry together; a row the bot holds open is skipped, a row changed since the peek is not claimed
-    SELECT i.*, e.order_id, e.account_id, e.user_id, e.market
+    SELECT i.*, e.order_id, e.account_id, e.user_id, e.strategy_id, e.market, e.side
       FROM intended AS i
       JOIN bridge.outbox AS e ON e.id = i.entry_id
       JOIN public.orders AS o ON o.id = e.order_id
@@ -43,13 +47,74 @@ WITH history AS MATERIALIZED (
                             OR (p.scope IN ('account', 'key') AND p.key = e.account_id::text)))
      ORDER BY e.order_id
        FOR UPDATE OF o, e SKIP LOCKED
+), buyer AS MATERIALIZED (
+    -- whose caps are asked (DESIGN 5), and how many of his claims the sums below know of
+    SELECT l.user_id, coalesce(max(c.claims), 0) AS claims
+      FROM locked AS l LEFT JOIN bridge.cap AS c ON c.user_id = l.user_id
+     WHERE l.worth > 0
+     GROUP BY l.user_id
+), in_use AS MATERIALIZED (
+    -- his open positions at what they cost or are worth, whichever is more, and what may still come of his orders
+    SELECT u.*, coalesce(x.is_testnet, false) AS is_testnet, u.worth * r.usd AS usd
+      FROM (SELECT p.user_id, p.account_id, p.market, p.symbol, p.strategy_id, h.quote_asset,
+                   greatest(p.cost, p.size * coalesce(nullif(p.current_price, 0), p.last_price)) AS worth
+              FROM buyer AS b
+              JOIN bridge.position AS p ON p.user_id = b.user_id AND p.status = 'open'
+              JOIN bridge.holding AS h ON h.id = p.holding_id
+             UNION ALL
+            SELECT a.user_id, a.account_id, a.market, a.symbol, a.strategy_id, a.quote_asset,
+                   greatest(a.reserved, a.executed_quote)
+                   - coalesce(a.executed_quote * a.filled / nullif(a.executed, 0), 0)  -- this much is in a position already
+              FROM buyer AS b
+              JOIN bridge.attempt AS a ON a.user_id = b.user_id AND a.live AND a.reserved > 0) AS u
+      LEFT JOIN public.exchange_accounts AS x ON x.id = u.account_id
+      LEFT JOIN unnest($29::text[], $30::boolean[], $31::numeric[]) AS r (asset, is_testnet, usd)
+        ON r.asset = u.quote_asset AND r.is_testnet = coalesce(x.is_testnet, false)
+), asked AS MATERIALIZED (
+    SELECT l.*, used.position, used.exposure, used.strategy, used.unvalued
+      FROM locked AS l
+     CROSS JOIN LATERAL (
+           SELECT coalesce(sum(u.usd) FILTER (WHERE u.account_id = l.account_id AND u.market = l.market AND u.symbol = l.symbol
+                                                AND u.strategy_id IS NOT DISTINCT FROM l.strategy_id), 0) AS position,
+                  coalesce(sum(u.usd), 0) AS exposure,
+                  coalesce(sum(u.usd) FILTER (WHERE u.strategy_id = l.strategy_id), 0) AS strategy,
+                  min(u.quote_asset) FILTER (WHERE u.usd IS NULL) AS unvalued
+             FROM in_use AS u
+            WHERE u.user_id = l.user_id AND u.is_testnet = l.is_testnet) AS used
+     WHERE l.worth > 0
+), fitting AS MATERIALIZED (
+    -- each on top of the rows before it in this very batch
+    SELECT a.entry_id, a.user_id
+      FROM (SELECT a.*, sum(a.usd) OVER same_position AS to_position, sum(a.usd) OVER all_positions AS to_exposure,
+                   sum(a.usd) OVER same_strategy AS to_strategy
+              FROM asked AS a
+            WINDOW same_position AS (PARTITION BY a.account_id, a.market, a.symbol, a.strategy_id ORDER BY a.entry_id),
+                   all_positions AS (PARTITION BY a.user_id, a.is_testnet ORDER BY a.entry_id),
+                   same_strategy AS (PARTITION BY a.user_id, a.is_testnet, a.strategy_id ORDER BY a.entry_id)) AS a
+     WHERE a.unvalued IS NULL
+       AND a.position + a.to_position <= a.position_cap
+       AND a.exposure + a.to_exposure <= a.exposure_cap
+       AND (a.capital IS NULL OR a.strategy + a.to_strategy <= a.capital)
+), reserved AS (
+    -- passes only while no other claim of this user has been committed since the sums were read
+    INSERT INTO bridge.cap AS c (user_id, claims)
+    SELECT b.user_id, b.claims + 1 FROM buyer AS b
+     WHERE b.user_id IN (SELECT f.user_id FROM fitting AS f)
+     ORDER BY b.user_id
+        ON CONFLICT (user_id) DO UPDATE SET claims = excluded.claims WHERE c.claims = excluded.claims - 1
+ RETURNING c.user_id
+), passed AS MATERIALIZED (
+    SELECT l.*
+      FROM locked AS l
+     WHERE l.worth = 0
+        OR l.entry_id IN (SELECT f.entry_id FROM fitting AS f JOIN reserved AS r ON r.user_id = f.user_id)
 ), opened AS (
     UPDATE public.orders AS o SET status = 'open'
-      FROM locked AS l
-     WHERE o.id = l.order_id AND l.number = 1 AND o.status = 'pending'
+      FROM passed AS p
+     WHERE o.id = p.order_id AND p.number = 1 AND o.status = 'pending'
  RETURNING o.id
 ), taken AS MATERIALIZED (
-    SELECT l.* FROM locked AS l WHERE l.number > 1 OR l.order_id IN (SELECT id FROM opened)
+    SELECT p.* FROM passed AS p WHERE p.number > 1 OR p.order_id IN (SELECT id FROM opened)
 ), entry AS (
     UPDATE bridge.outbox AS e
        SET state = 'sending', attempts = t.number, token = t.token, owner = $13::text,
@@ -59,14 +124,19 @@ WITH history AS MATERIALIZED (
      WHERE e.id = t.entry_id
  RETURNING e.id
 ), attempt AS (
-    INSERT INTO bridge.attempt (order_id, number, client_order_id, account_id, user_id, market, symbol, parameters, signed_at_ms,
-                                recv_window_ms, base_url, api_key_hash, epoch, token, base_asset, quote_asset,
-                                lot_step, environment_epoch)
-    SELECT t.order_id, t.number, t.client_order_id, t.account_id, t.user_id, t.market, t.symbol, t.parameters, t.signed_at_ms,
-           $12::integer, t.base_url, t.api_key_hash, $15::integer, t.token, t.base_asset, t.quote_asset, t.lot_step,
-           t.environment_epoch
+    INSERT INTO bridge.attempt (order_id, number, client_order_id, account_id, user_id, strategy_id, market, symbol, side,
+                                parameters, signed_at_ms, recv_window_ms, base_url, api_key_hash, epoch, token, base_asset,
+                                quote_asset, lot_step, environment_epoch, quantity, reserved)
+    SELECT t.order_id, t.number, t.client_order_id, t.account_id, t.user_id, t.strategy_id, t.market, t.symbol, t.side,
+           t.parameters, t.signed_at_ms, $12::integer, t.base_url, t.api_key_hash, $15::integer, t.token, t.base_asset,
+           t.quote_asset, t.lot_step, t.environment_epoch, t.quantity, t.worth
       FROM taken AS t JOIN entry ON entry.id = t.entry_id
  RETURNING order_id
 )
 SELECT EXISTS (SELECT FROM history) AS same_epoch,
-       ARRAY(SELECT order_id FROM attempt) AS claimed
+       ARRAY(SELECT order_id FROM attempt) AS claimed,
+       coalesce(dropped.orders, '{}') AS dropped, dropped.position, dropped.exposure, dropped.strategy, dropped.unvalued
+  FROM (SELECT array_agg(a.order_id) AS orders, array_agg(a.position) AS position, array_agg(a.exposure) AS exposure,
+               array_agg(a.strategy) AS strategy, array_agg(a.unvalued) AS unvalued
+          FROM asked AS a
+         WHERE a.entry_id NOT IN (SELECT p.entry_id FROM passed AS p)) AS dropped

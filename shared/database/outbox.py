@@ -11,6 +11,7 @@ from shared.domain.order import Market, OrderType, PendingOrder, Side
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import datetime, timedelta
+    from decimal import Decimal
     from typing import Any
     from uuid import UUID
 
@@ -59,13 +60,17 @@ class ReadyEntry:
         attempts: attempts made so far.
         counted: of these, judged absent.
         adopted: an operator released it; neither age nor twin holds it.
-        age: how long it has waited, on the database's clock, time spent waiting its turn left out.
+        age: how long it has waited, on the database's clock; see `own_age`.
         twin_of: an equal row of another statement that came just before.
         twin_apart: how long before.
         user_active: of the row's user; None when there is no such user.
         user_settings: `users.settings`.
-        breaker: why the bot's circuit breaker of that user is tripped, or None.
-        sent_last_minute: attempts of that user in the last 60 s.
+        breaker: why that user's circuit breaker is tripped, by the bot or as we remember it, or None.
+        sent_last_minute: attempts of that user in the last 60 s, counted up to the limit.
+        strategy_capital: of the row's strategy, in USD; None without a strategy, 0 of one that is not the
+            user's.
+        parent_filled: what the row's parent filled, in base.
+        as_taken_in: the row still names the account, symbol and side it was taken in with.
         halt: (scope, reason) of a halt that covers the row.
         reduce_only: (scope, reason) of a reduce-only switch that covers it.
         taken_in_at: when the trigger or the sweep took it in.
@@ -90,6 +95,9 @@ class ReadyEntry:
     user_settings: Mapping[str, Any]
     breaker: str | None
     sent_last_minute: int
+    strategy_capital: Decimal | None
+    parent_filled: Decimal
+    as_taken_in: bool
     halt: tuple[str, str] | None
     reduce_only: tuple[str, str] | None
     taken_in_at: datetime
@@ -105,9 +113,24 @@ async def peek(
     limit: int,
     max_key_block: timedelta,
     twin_window: timedelta,
+    max_per_minute: int,
+    after: int = 0,
     accounts: Accounts = None,
 ) -> list[ReadyEntry]:
-    """Return the first ready entry of each ready key, oldest first, without locking anything."""
+    """Return the first ready entry of each ready key, oldest first, without locking anything.
+
+    Args:
+        connection: any.
+        low_water: keys of entries from this id on are looked at.
+        keys: looked at too.
+        limit: most entries returned.
+        max_key_block: how long an unknown entry keeps the others of its key.
+        twin_window: equal rows closer together than this are twins.
+        max_per_minute: of a user's orders of the last minute no more are counted.
+        after: only entries after this one, to go on where a look that reached `limit` ended.
+        accounts: only of these.
+
+    """
     rows = await connection.fetch(
         statement("peek"),
         low_water,
@@ -118,6 +141,8 @@ async def peek(
         max_key_block,
         twin_window,
         accounts,
+        after,
+        max_per_minute,
     )
     return [_ready_entry(row) for row in rows]
 
@@ -141,6 +166,9 @@ def _ready_entry(row: asyncpg.Record) -> ReadyEntry:
         user_settings=row["user_settings"] if isinstance(row["user_settings"], dict) else {},
         breaker=row["breaker_reason"],
         sent_last_minute=row["sent_last_minute"],
+        strategy_capital=row["strategy_capital"],
+        parent_filled=row["parent_filled"],
+        as_taken_in=row["as_taken_in"],
         halt=_switch(row, "halt"),
         reduce_only=_switch(row, "reduce_only"),
         taken_in_at=row["taken_in_at"],
@@ -187,6 +215,21 @@ def pending_order(row: asyncpg.Record) -> PendingOrder:
         parent_order_id=row["parent_order_id"],
         created_at=row["created_at"],
     )
+
+
+async def own_age(connection: Connection, entry_id: int) -> timedelta:
+    """Return an entry's age without what it waited for earlier rows of its key or for its parent.
+
+    Kept with the entry from then on. Asked only about rows that look too old, so it may cost more than a
+    look.
+    """
+    age: timedelta = await connection.fetchval(statement("own_age"), entry_id)
+    return age
+
+
+async def take_in_again(connection: Connection, entry_ids: list[int]) -> None:
+    """Follow rows that name another account, symbol or side than when they were taken in."""
+    await connection.execute(statement("take_in_again"), entry_ids)
 
 
 async def keys_waiting(connection: Connection, accounts: Accounts = None) -> set[Key]:

@@ -1,7 +1,7 @@
 -- PROTOCOL 1: the sweep takes in what the trigger missed. $1 most rows.
 INSERT INTO bridge.outbox (order_id, user_id, account_id, strategy_id, market, symbol, side, reduces, parent_id,
                            statement_id, twin_key)
-SELECT o.id, o.user_id, o.exchange_account_id, o.strategy_id, o.market_type::text, bridge.key_symbol(o.symbol),
+SELECT o.id, o.user_id, bridge.account_of(o.exchange_account_id, o.user_id, o.strategy_id), o.strategy_id, o.market_type::text, bridge.key_symbol(o.symbol),
        o.side::text, coalesce(o.reduce_only, false) OR (o.market_type::text = 'spot' AND o.side::text = 'sell'),
        o.parent_order_id, nextval('bridge.statement_id'),
        bridge.twin_key(o.user_id, o.exchange_account_id, o.market_type::text, o.symbol, o.side::text, o.type::text,

@@ -31,13 +31,29 @@ class Collar:
     """How far from the market an order may trade or rest, as shares of the price.
 
     Args:
-        adverse: how much worse than the market a limit may be, and how far a market order may walk the book.
+        adverse: how much worse than the market a limit may be.
         away: how far from the market a resting limit or a stop may be.
+        walk: how far a market order may walk the book.
 
     """
 
     adverse: Decimal = Decimal("0.05")
     away: Decimal = Decimal("0.5")
+    walk: Decimal = Decimal("0.02")
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Where a market order would end in the book.
+
+    Args:
+        worst: price of the last level it touches.
+        enough: whether the levels known hold all of it.
+
+    """
+
+    worst: Decimal
+    enough: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +110,7 @@ class Priced:
         quote_asset: what `sized.quote` is counted in.
         symbol: with the slash, for the sentences.
         book: fresh best prices; None only for a pure limit order.
-        worst_price: where a market order of this size would end in the book; None when depth was not asked.
+        walk: where a market order of this size would end; None when the best level holds all of it.
         prices: fresh prices by (base, quote), to value the order in USD.
         caps: of the user.
         position_usd: worth of the position it adds to, unknown attempts counted as filled.
@@ -110,7 +126,7 @@ class Priced:
     quote_asset: str
     symbol: str
     book: Book | None
-    worst_price: Decimal | None
+    walk: Walk | None
     prices: Mapping[tuple[str, str], Decimal]
     caps: Caps
     position_usd: Decimal
@@ -120,7 +136,7 @@ class Priced:
     collar: Collar
 
 
-def worst_price(levels: Iterable[tuple[Decimal, Decimal]], quantity: Decimal) -> Decimal | None:
+def walk(levels: Iterable[tuple[Decimal, Decimal]], quantity: Decimal) -> Walk | None:
     """Walk one side of the book.
 
     Args:
@@ -128,16 +144,16 @@ def worst_price(levels: Iterable[tuple[Decimal, Decimal]], quantity: Decimal) ->
         quantity: base quantity to trade.
 
     Returns:
-        The price of the last level touched; None when the book is too thin.
+        How far it goes; None when there is no level at all.
 
     """
-    left = quantity
-    for price, available in levels:
+    left, last = quantity, None
+    for last, available in levels:
         with exactly():
             left -= available
         if left <= 0:
-            return price
-    return None
+            return Walk(last, enough=True)
+    return Walk(last, enough=False) if last is not None else None
 
 
 def check_collar_limit(priced: Priced) -> Verdict | None:
@@ -173,9 +189,20 @@ def check_collar_market(priced: Priced) -> Verdict | None:
     reference = _market_price(priced.book, priced.order.side)
     if reference is None:
         return wait(Code.NO_FRESH_PRICE, symbol=priced.symbol)
-    if priced.worst_price is None:
+    if priced.walk is None:
         return None
-    return _too_far(Code.COLLAR_MARKET, priced.worst_price, reference, priced.collar.adverse)
+    limit = priced.collar.walk
+    distance = _distance(priced.walk.worst, reference)
+    if priced.walk.enough and distance <= limit:
+        return None
+    how = "up to" if priced.walk.enough else "more than"
+    return reject(
+        Code.COLLAR_MARKET,
+        how=how,
+        reference=reference,
+        distance=_percent(distance if priced.walk.enough else max(distance, limit)),
+        limit=limit * 100,
+    )
 
 
 def _market_price(book: Book | None, side: Side) -> Decimal | None:
@@ -185,12 +212,20 @@ def _market_price(book: Book | None, side: Side) -> Decimal | None:
 
 
 def _too_far(code: Code, price: Decimal, reference: Decimal, limit: Decimal) -> Rejected | None:
+    distance = _distance(price, reference)
+    if distance <= limit:
+        return None
+    return reject(code, price=price, reference=reference, distance=_percent(distance), limit=limit * 100)
+
+
+def _distance(price: Decimal, reference: Decimal) -> Decimal:
     with exactly():
-        distance = abs(price - reference)
-        if distance <= reference * limit:
-            return None
-        percent = floor_to_places(distance / reference * 100, 2)
-        return reject(code, price=price, reference=reference, distance=percent, limit=limit * 100)
+        return abs(price - reference) / reference
+
+
+def _percent(share: Decimal) -> Decimal:
+    with exactly():
+        return floor_to_places(share * 100, 2)
 
 
 def check_caps(priced: Priced) -> Verdict | None:

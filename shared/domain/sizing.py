@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from shared.domain import futures_orders
 from shared.domain.filters import Holdings, Proposal, check, too_small
-from shared.domain.money import exactly, floor_to_places, floor_to_step, plain
+from shared.domain.money import ZERO, exactly, floor_to_places, floor_to_step, plain
 from shared.domain.order import Market, OrderType, PendingOrder, Side
 from shared.domain.reading import Held, Reading, Unclear, Unfit, Unit, choose, read
 from shared.domain.verdicts import Code, Rejected, Waiting, reject, shown, wait
@@ -63,10 +63,15 @@ QUOTE_UNLESS_TOLD = UnitPolicy()
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """The best prices of a fresh order book, in quote per base; 0 on an empty side."""
+    """The best prices of a fresh order book, in quote per base, and how much is to be had at them, in base.
+
+    A price of 0 is an empty side; a size of 0 is not known.
+    """
 
     bid: Decimal
     ask: Decimal
+    bid_size: Decimal = ZERO
+    ask_size: Decimal = ZERO
 
 
 @dataclass(frozen=True, slots=True)

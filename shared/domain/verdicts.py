@@ -387,7 +387,7 @@ _REJECTED: dict[Code, tuple[str, str]] = {
     Code.COLLAR_MARKET: (
         "collar",
         (
-            "The market order would trade up to {distance} % away from {reference}; at most {limit} % is "
+            "The market order would trade {how} {distance} % away from {reference}; at most {limit} % is "
             "allowed. Split it or use a limit."
         ),
     ),

@@ -69,6 +69,9 @@ async def put(
             "WHERE order_id = $1 AND state = 'new'",
             order_id,
         )
+        await connection.execute(
+            "UPDATE public.orders SET status = 'open' WHERE id = $1 AND status = 'pending'", order_id
+        )
     await connection.execute(
         f"UPDATE bridge.outbox SET state = $2, changed_at = {changed} WHERE order_id = $1",
         order_id,

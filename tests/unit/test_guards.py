@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from shared.domain.guards import BEFORE_SIZING, AccountFacts, Snapshot, Switch, before_sizing
-from shared.domain.limits import Caps, Collar, Priced, after_sizing, user_caps, worst_price
+from shared.domain.limits import Caps, Collar, Priced, Walk, after_sizing, user_caps, walk
 from shared.domain.order import Market, OrderType, PendingOrder, Side
 from shared.domain.reading import Unit
 from shared.domain.sizing import Book, Sized
@@ -193,7 +193,7 @@ PRICED = Priced(
     quote_asset="USDT",
     symbol="BTC/USDT",
     book=Book(D(69990), D(70000)),
-    worst_price=D(70010),
+    walk=Walk(D(70010), enough=True),
     prices={},
     caps=CAPS,
     position_usd=D(0),
@@ -217,8 +217,10 @@ PRICED = Priced(
         ({"quote_asset": "BTC"}, Code.NO_USD_PRICE),
         ({"quote_asset": "BTC", "prices": {("BTC", "USDT"): D(70000)}}, Code.CAP_ORDER),
         ({"quote_asset": "TRY", "prices": {("USDT", "TRY"): D(35)}}, None),
-        ({"worst_price": D(73500)}, None),
-        ({"worst_price": D("73500.01")}, Code.COLLAR_MARKET),
+        ({"walk": Walk(D(71400), enough=True)}, None),
+        ({"walk": Walk(D("71400.01"), enough=True)}, Code.COLLAR_MARKET),
+        ({"walk": Walk(D(70010), enough=False)}, Code.COLLAR_MARKET),
+        ({"walk": None}, None),
         ({"book": None}, Code.NO_FRESH_PRICE),
     ],
 )
@@ -254,9 +256,7 @@ def test_limits_and_stops_against_the_collar(
 def test_caps_never_stop_what_reduces() -> None:
     """Whatever the caps say, a position can be closed."""
     huge = replace(SIZED, quote=D(10**9), reduces=True)
-    closing = replace(
-        PRICED, order=replace(ROW, side=Side.SELL), sized=huge, worst_price=None, quote_asset="XYZ"
-    )
+    closing = replace(PRICED, order=replace(ROW, side=Side.SELL), sized=huge, walk=None, quote_asset="XYZ")
     assert after_sizing(closing) is None
 
 
@@ -274,9 +274,10 @@ def test_settings_with_numbers_are_the_users_caps() -> None:
 
 
 def test_walking_the_book() -> None:
-    """The last level touched counts; a book that is too thin has no worst price."""
+    """The last level touched counts; a book that is too thin says so."""
     levels = [(D(100), D(1)), (D(101), D(2)), (D(105), D(1))]
-    assert worst_price(levels, D(1)) == 100
-    assert worst_price(levels, D("1.1")) == 101
-    assert worst_price(levels, D(4)) == 105
-    assert worst_price(levels, D("4.1")) is None
+    assert walk(levels, D(1)) == Walk(D(100), enough=True)
+    assert walk(levels, D("1.1")) == Walk(D(101), enough=True)
+    assert walk(levels, D(4)) == Walk(D(105), enough=True)
+    assert walk(levels, D("4.1")) == Walk(D(105), enough=False)
+    assert walk([], D(1)) is None
