@@ -242,6 +242,13 @@ class Lane:
                 if line.reported_at is not None and settled.positions:
                     lag_s = now_ms / 1000 - line.reported_at.timestamp()
                     self._metrics.event_to_position(line.market).observe(max(0.0, lag_s))
+        for labels in settled.fills_stored:
+            self._metrics.fills(*labels).inc()
+        for labels in settled.fills_repeated:
+            self._metrics.fills_repeated(*labels).inc()
+        if settled.contradictions:
+            self._metrics.fill_conflicts(self.environment.market).inc(settled.contradictions)
+            self._metrics.alarms("fill_contradiction").inc(settled.contradictions)
         self._listeners.settled(self.environment, settled)
         if settled.orphans:
             await self._adopt(settled.orphans)

@@ -20,7 +20,7 @@ from services.fill_listener.accounts import Account, Accounts
 from services.fill_listener.apply import Lane, Listeners
 from services.fill_listener.backfill import Backfill, Question
 from services.fill_listener.foreign import Foreign
-from services.fill_listener.mark import Marker
+from services.fill_listener.mark import Marker, PositionGauges
 from services.fill_listener.pace import Pace
 from services.fill_listener.reconcile import Reconciler
 from services.fill_listener.share_out import ShareOut
@@ -79,6 +79,7 @@ class FillListener:
         self._environments = Environments(configuration, pool)
         self._followed: dict[Environment, _Followed] = {}
         self._carriers: dict[UUID, Carrier] = {}
+        self._gauges = PositionGauges(metrics)
         self._pace = Pace(WEIGHT_PER_S, WEIGHT_BURST)
         question = Question(self._pace)
         self._backfill = Backfill(self._accounts, question, self._apply, metrics)
@@ -191,7 +192,7 @@ class FillListener:
         followed = _Followed(Lane(environment, self._pool, self._listeners, self.metrics))
         self._followed[environment] = followed
         self._begin(self._applying, followed.lane.run(), "apply")
-        marker = Marker(environment, self._accounts, self._pool, self.metrics)
+        marker = Marker(environment, self._accounts, self._pool, self._gauges, self.metrics)
         self._begin(self._intake, marker.run(), "mark")
         self._begin(self._intake, Valuer(environment, self._accounts, self._pool).run(), "value")
         return followed

@@ -20,21 +20,59 @@ from shared.binance.rest import Answer
 from shared.binance.user_stream import StreamDownError
 from shared.database import streams
 from shared.database.connect import DATABASE_AWAY
+from shared.domain.fees import usd_value
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from uuid import UUID
 
     from services.fill_listener.accounts import Accounts
     from services.fill_listener.venues import Environment
     from shared.database.connect import Pool
+    from shared.database.streams import PositionTotals
     from shared.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
 EVERY_S = 1.0
 LOOK_FOR_CLOSED_EVERY = 5
-TICKER_WEIGHT = 4
+# What `PositionTotals` calls it, and the metric it is shown in.
+_GAUGES = {
+    "open": "positions_open",
+    "exposure": "exposure",
+    "unrealized": "unrealized_pnl",
+    "realized": "realized_pnl",
+}
+
+
+class PositionGauges:
+    """What all positions followed here come to, as metrics; an account that left disappears.
+
+    Args:
+        metrics: of this process.
+
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._totals: dict[Environment, Sequence[PositionTotals]] = {}
+
+    def show(self, environment: Environment, totals: Sequence[PositionTotals]) -> None:
+        """Show the totals of one environment beside those of the others."""
+        self._totals[environment] = totals
+        for name, family in _GAUGES.items():
+            getattr(self._metrics, family).replace(self._sums(name))
+
+    def _sums(self, name: str) -> dict[tuple[str, ...], float]:
+        sums: dict[tuple[str, ...], float] = {}
+        for environment, totals in self._totals.items():
+            prices = environment.venue.prices()
+            for total in totals:
+                labels = (str(total.account_id), str(environment.market))
+                amount = getattr(total, name)
+                worth = amount if name == "open" else usd_value(amount, total.quote_asset, prices)
+                sums[labels] = sums.get(labels, 0.0) + float(worth or 0)
+        return sums
 
 
 class Marker:
@@ -44,14 +82,23 @@ class Marker:
         environment: where they trade.
         accounts: those followed here.
         pool: work connections.
+        gauges: shown what the positions come to.
         metrics: of this process.
 
     """
 
-    def __init__(self, environment: Environment, accounts: Accounts, pool: Pool, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        accounts: Accounts,
+        pool: Pool,
+        gauges: PositionGauges,
+        metrics: Metrics,
+    ) -> None:
         self._environment = environment
         self._accounts = accounts
         self._pool = pool
+        self._gauges = gauges
         self._metrics = metrics
         self._prices: dict[str, Decimal] = {}
         self._symbols: frozenset[str] = frozenset()
@@ -69,6 +116,7 @@ class Marker:
                     await self._mark()
                     if beat % LOOK_FOR_CLOSED_EVERY == 0:
                         await self._notice_bot_closed()
+                        await self._measure()
                 except DATABASE_AWAY as error:
                     log.warning("mark.database_away", error=str(error))
 
@@ -97,6 +145,13 @@ class Marker:
                 size=str(position.size),
                 advice="it is still held at the exchange; sell it with `bridge flatten` if it should not be",
             )
+
+    async def _measure(self) -> None:
+        """Show what the positions come to, in dollars as far as prices lead there."""
+        market = self._environment.market
+        async with self._pool.acquire() as connection:
+            totals = await streams.position_totals(connection, self._ours(), market)
+        self._gauges.show(self._environment, totals)
 
     def _ours(self) -> list[UUID]:
         return [account.id for account in self._accounts if account.environment is self._environment]

@@ -208,7 +208,7 @@ class Carrier:
         async with asyncio.TaskGroup() as tasks:
             beside = [
                 tasks.create_task(self._keep_subscribed(session)),
-                tasks.create_task(keep_proving(session, self._lane)),
+                tasks.create_task(keep_proving(session, self._lane, self._metrics)),
             ]
             why = await session.stream.read()
             for task in beside:
@@ -239,9 +239,9 @@ class Carrier:
             return
         for predecessor in predecessors:
             # What it brought until the new one carried everything is proven before it goes.
-            await probe(predecessor, self._lane)
+            await probe(predecessor, self._lane, self._metrics)
             await predecessor.stream.close()
-        await probe(session, self._lane)
+        await probe(session, self._lane, self._metrics)
 
     async def _keep_subscribed(self, session: Session) -> None:
         """Subscribe what is wanted, and end what is not, now and whenever it changes."""

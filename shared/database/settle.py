@@ -43,6 +43,9 @@ class Settled:
         ignored: outcomes whose token, number or state no longer held.
         orphans: reports with our id form about rows we do not know (PROTOCOL 10); the caller decides.
         positions: positions opened, grown, reduced or closed by the new fills.
+        fills_stored: (market, source) of each new fill.
+        fills_repeated: (market, source) of each fill told again.
+        contradictions: how many of these were told in another way.
 
     """
 
@@ -51,6 +54,9 @@ class Settled:
     ignored: tuple[Outcome, ...] = ()
     orphans: tuple[OrderReport, ...] = ()
     positions: tuple[PositionChange, ...] = ()
+    fills_stored: tuple[tuple[str, str], ...] = ()
+    fills_repeated: tuple[tuple[str, str], ...] = ()
+    contradictions: int = 0
 
 
 async def settle(connection: Connection, findings: Sequence[Finding]) -> Settled:
@@ -79,6 +85,7 @@ async def _settle(connection: Connection, findings: Sequence[Finding]) -> Settle
     new = await store_fills(connection, told, {(row["order_id"], row["number"]): row for row in rows})
     stored = await known_fills(connection, [fill for fill, _ in told if fill.key not in new])
     keys = {(*key[:2], key[3]) for key in new}
+    fills_stored = tuple((str(report.market), report.source) for fill, report in told if fill.key in new)
 
     after = dict(before)
     told_again: list[tuple[Fill, Fill, OrderReport]] = []
@@ -109,7 +116,7 @@ async def _settle(connection: Connection, findings: Sequence[Finding]) -> Settle
         after[finding.order_id, finding.number] = decided
 
     changed = [line for key, line in after.items() if line != before[key]]
-    await note_contradictions(connection, told_again)
+    contradictions = await note_contradictions(connection, told_again)
     contradicted = [line for line in changed if line.late and not before[line.order_id, line.number].late]
     if contradicted:
         await _halt_for_late_evidence(connection, contradicted)
@@ -125,6 +132,9 @@ async def _settle(connection: Connection, findings: Sequence[Finding]) -> Settle
         ignored=tuple(ignored),
         orphans=tuple(orphans),
         positions=tuple(positions),
+        fills_stored=fills_stored,
+        fills_repeated=tuple((str(report.market), report.source) for _, _, report in told_again),
+        contradictions=contradictions,
     )
 
 

@@ -77,6 +77,18 @@ class OpenAttempt:
 
 
 @dataclass(frozen=True, slots=True)
+class PositionTotals:
+    """The positions of one account in one quote asset, in that asset."""
+
+    account_id: UUID
+    quote_asset: str
+    open: int
+    exposure: Decimal
+    unrealized: Decimal
+    realized: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class BotClosed:
     """A position the bot closed in its table although it is still held."""
 
@@ -192,6 +204,14 @@ async def cover(connection: Connection, account_id: UUID, market: str) -> tuple[
     """
     row = await connection.fetchrow(statement("stream_cover"), account_id, market)
     return None if row is None else (row["subscribed_at_ms"], row["verified_through_ms"])
+
+
+async def position_totals(
+    connection: Connection, accounts: Collection[UUID], market: str
+) -> list[PositionTotals]:
+    """Return what the positions of some accounts come to."""
+    rows = await connection.fetch(statement("position_totals"), list(accounts), market)
+    return [PositionTotals(**dict(row)) for row in rows]
 
 
 async def open_attempts(connection: Connection, accounts: Collection[UUID], market: str) -> list[OpenAttempt]:
