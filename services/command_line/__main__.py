@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from services.command_line import (
+    accounts,
     adopt,
     demo,
     exchange,
@@ -47,6 +48,8 @@ app.command("place", rich_help_panel=STEER)(place.place)
 app.command("cancel", rich_help_panel=STEER)(place.cancel)
 app.command("resolve", rich_help_panel=STEER)(resolve.resolve)
 app.command("adopt", rich_help_panel=STEER)(adopt.adopt)
+SET_UP = "Set up"
+app.add_typer(accounts.app, name="accounts", rich_help_panel=SET_UP)
 
 
 def main() -> None:

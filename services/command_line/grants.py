@@ -31,6 +31,12 @@ ENUMS = (
 RIGHTS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("SELECT", ("id", "telegram_id", "is_active", "settings"), "users"),
     ("SELECT", (), "exchange_accounts"),
+    ("INSERT", (), "exchange_accounts"),
+    (
+        "UPDATE",
+        ("api_key_encrypted", "secret_encrypted", "passphrase", "listen_key_encrypted", "updated_at"),
+        "exchange_accounts",
+    ),
     ("SELECT", (), "user_strategies"),
     (
         "UPDATE",

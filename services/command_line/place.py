@@ -52,7 +52,7 @@ def place(
     symbol: Annotated[str, typer.Argument(help="BTC/USDT")],
     amount: Annotated[
         Decimal,
-        typer.Argument(parser=_number, metavar="AMOUNT", help="In quote (350 = 350 USDT) by default."),
+        typer.Argument(parser=_number, metavar="AMOUNT", help="In quote: 350 = 350 USDT."),
     ],
     account: Annotated[str | None, typer.Option(help="On this account: id, its beginning, or label.")] = None,
     user: Annotated[str | None, typer.Option(help="Of this user; the account is then resolved.")] = None,
