@@ -36,6 +36,7 @@ log = structlog.get_logger(__name__)
 
 STORE_AGAIN_AFTER_S = 0.25
 DEFAULT_PAUSE = timedelta(seconds=10)
+BANNED_STATUS = 418  # Binance REST docs, "IP limits": the address went on after a 429
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,8 @@ class Pauses:
         """Count what came of any request: the third transport failure in a row pauses the address."""
         if isinstance(result, Answer):
             self._addresses[venue.base_url] = self._address(venue).after_answer()
+            if result.status == BANNED_STATUS and ("address", venue.base_url) not in self._shared:
+                self._metrics.bans(venue.market, "live" if venue.live else "testnet").inc()
         elif classify_failure(result.reason, int(result.bytes_written)).endpoint_failed:
             self._failed(venue)
 
@@ -122,6 +125,11 @@ class Pauses:
         async with self._pool.acquire() as connection:
             rows = await database.in_force(connection)
         self._shared = {(row.scope, row.key): row for row in rows}
+        here = sum(not address.is_open(time.monotonic()) for address in self._addresses.values())
+        shown: dict[tuple[str, ...], float] = {("address", "transport"): float(here)}
+        for scope in ("address", "account", "key"):
+            shown[scope, "exchange"] = float(sum(row.scope == scope for row in rows))
+        self._metrics.paused.replace(shown)
 
     async def run(self) -> None:
         """Store pauses and probe paused addresses until cancelled."""

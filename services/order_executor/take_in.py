@@ -98,8 +98,10 @@ class TakeIn:
                 self._metrics.database_up.set(1)
             except DATABASE_AWAY as error:
                 self._metrics.database_up.set(0)
+                self._metrics.database_errors("away").inc()
                 log.warning("sweep.database_away", error=str(error))
             except asyncpg.PostgresError as error:
+                self._metrics.database_errors("refused").inc()
                 log.warning("sweep.failed", error=str(error), advice="run `bridge doctor`")
             try:
                 await asyncio.wait_for(self._sweep_now.wait(), self._interval.total_seconds())
