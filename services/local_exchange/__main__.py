@@ -29,6 +29,7 @@ def settings_from(arguments: list[str]) -> Settings:
     parser.add_argument(
         "--port", type=int, default=0, help="REST, WebSocket API and streams; 0 takes a free port"
     )
+    parser.add_argument("--futures-port", type=int, default=0)
     parser.add_argument("--admin-port", type=int, default=0)
     parser.add_argument("--port-file", type=Path, help="write the bound ports and URLs here, as JSON")
     parser.add_argument("--accounts", type=Path, help="JSON list of accounts")
@@ -44,7 +45,7 @@ def settings_from(arguments: list[str]) -> Settings:
         "engine_timeout_ms",
     ):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(defaults, name))
-    for name in ("ping_s", "pong_s", "connection_life_s", "keep_alive_s"):
+    for name in ("ping_s", "pong_s", "futures_ping_s", "futures_pong_s", "connection_life_s", "keep_alive_s"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=getattr(defaults, name))
     chosen = vars(parser.parse_args(arguments))
     path = chosen.pop("accounts")
@@ -64,6 +65,9 @@ def banner(running: RunningExchange, settings: Settings) -> str:
         f"  REST           {running.rest_url}/api/v3",
         f"  WebSocket API  {running.ws_api_url}",
         f"  streams        {running.stream_url}/ws/<stream>   {running.stream_url}/stream?streams=<a>/<b>",
+        f"  futures REST   {running.futures_rest_url}/fapi",
+        f"  futures WS API {running.futures_ws_api_url}",
+        f"  futures streams {running.futures_stream_url}/private, /public, /market",
         f"  admin          {running.admin_url}",
     ]
     if settings.accounts is DEFAULT_ACCOUNTS:

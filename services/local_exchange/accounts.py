@@ -39,6 +39,7 @@ class Account:
     can_trade: bool = True
     key_revoked: bool = False
     update_time: int = 0
+    futures_balances: dict[str, Decimal] = field(default_factory=dict)
     max_asset: dict[str, Decimal] = field(default_factory=dict)
     open_orders: dict[tuple[str, int], Order] = field(default_factory=dict)
     open_client_ids: dict[tuple[str, str], Order] = field(default_factory=dict)
@@ -82,7 +83,8 @@ class Accounts:
 
         Args:
             description: `name`, `api_key`, one of `secret` (HMAC) or `public_key` (PEM, Ed25519 or RSA), and
-            optionally `uid`, `balances`, `maker_rate`, `taker_rate`, `bnb_discount`, `can_trade`.
+                optionally `uid`, `balances`, `futures_balances` (by default the spot USDT), `maker_rate`,
+                `taker_rate`, `bnb_discount`, `can_trade`.
 
         Raises:
             ValueError: a mandatory field is missing or the name or key is taken.
@@ -106,5 +108,9 @@ class Accounts:
         )
         for asset, amount in description.get("balances", {}).items():
             account.balance(asset).free = Decimal(str(amount))
+        futures = description.get(
+            "futures_balances", {"USDT": description.get("balances", {}).get("USDT", 0)}
+        )
+        account.futures_balances = {asset: Decimal(str(amount)) for asset, amount in futures.items()}
         self.by_name[name] = self.by_key[api_key] = account
         return account

@@ -5,33 +5,19 @@ from __future__ import annotations
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from aiohttp import web
 
-from services.local_exchange.websocket_api import ApiPeer
+from services.local_exchange.admin_json import as_json, read_object
+from services.local_exchange.futures.admin import FuturesAdmin
+from services.local_exchange.futures.ledger_view import futures_entries
+from services.local_exchange.ledger import spot_entries
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from services.local_exchange.exchange import Exchange
+    from services.local_exchange.prices import Crowd
     from services.local_exchange.sockets import Sockets
-
-
-def _json(body: Any, status: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")
-
-
-async def _read(request: web.Request) -> dict[str, Any]:
-    text = await request.read()
-    if not text:
-        return {}
-    try:
-        body = orjson.loads(text)
-    except orjson.JSONDecodeError as broken:
-        raise ValueError(f"The body is not JSON: {broken}.") from broken
-    if not isinstance(body, dict):
-        raise TypeError("The body must be a JSON object.")
-    return body
 
 
 @web.middleware
@@ -42,9 +28,9 @@ async def explain(
     try:
         return await handler(request)
     except KeyError as absent:
-        return _json({"error": f"{absent} is missing or unknown."}, 400)
+        return as_json({"error": f"{absent} is missing or unknown."}, 400)
     except (ValueError, TypeError, InvalidOperation) as wrong:
-        return _json({"error": str(wrong)}, 400)
+        return as_json({"error": str(wrong)}, 400)
 
 
 class Admin:
@@ -92,38 +78,39 @@ class Admin:
                 web.post("/rest/disconnect", self.disconnect_rest),
             ]
         )
+        app.add_routes(FuturesAdmin(self.exchange).routes())
         return app
 
     async def list_faults(self, request: web.Request) -> web.Response:
         """GET /faults: the rules, how often each applied."""
-        return _json(self.exchange.faults.shown())
+        return as_json(self.exchange.faults.shown())
 
     async def add_fault(self, request: web.Request) -> web.Response:
         """POST /faults: add a rule."""
-        rule = self.exchange.faults.add(await _read(request))
-        return _json({"id": rule.id})
+        rule = self.exchange.faults.add(await read_object(request))
+        return as_json({"id": rule.id})
 
     async def clear_faults(self, request: web.Request) -> web.Response:
         """DELETE /faults: all rules away."""
         self.exchange.faults.clear()
-        return _json({})
+        return as_json({})
 
     async def remove_fault(self, request: web.Request) -> web.Response:
         """DELETE /faults/ID: one rule away."""
         found = self.exchange.faults.remove(int(request.match_info["id"]))
-        return _json({}, 200 if found else 404)
+        return as_json({}, 200 if found else 404)
 
     async def ledger(self, request: web.Request) -> web.Response:
-        """GET /ledger?account=&client_id_prefix=&symbol=: orders, trades, events."""
+        """GET /ledger?market=&account=&client_id_prefix=&symbol=: orders, trades, events; spot by default."""
         query = request.query
-        return _json(
-            self.exchange.ledger.shown(
-                self.exchange.markets,
-                query.get("account"),
-                query.get("client_id_prefix", ""),
-                query.get("symbol"),
-            )
-        )
+        account, symbol = query.get("account"), query.get("symbol")
+        prefix = query.get("client_id_prefix", "")
+        if query.get("market") == "futures":
+            futures = self.exchange.futures
+            entries = futures_entries(futures, account, prefix, symbol)
+            return as_json(futures.ledger.shown(entries, account))
+        entries = spot_entries(self.exchange.markets, account, prefix, symbol)
+        return as_json(self.exchange.ledger.shown(entries, account))
 
     async def requests(self, request: web.Request) -> web.Response:
         """GET /requests?account=&path=&method=&client_id_prefix=: what came in and what became of it."""
@@ -137,11 +124,11 @@ class Admin:
             and query.get("method") in {None, record.method}
             and (entry := record.shown())["client_order_id"].startswith(prefix)
         ]
-        return _json(shown)
+        return as_json(shown)
 
     async def accounts(self, request: web.Request) -> web.Response:
         """GET /accounts: names, uids, balances; no secrets."""
-        return _json(
+        return as_json(
             [
                 {
                     "name": account.name,
@@ -158,14 +145,14 @@ class Admin:
 
     async def add_accounts(self, request: web.Request) -> web.Response:
         """POST /accounts: one description, or {"accounts": [...]}."""
-        body = await _read(request)
+        body = await read_object(request)
         added = [self.exchange.accounts.add(one) for one in body.get("accounts", [body])]
-        return _json([{"name": account.name, "uid": account.uid} for account in added])
+        return as_json([{"name": account.name, "uid": account.uid} for account in added])
 
     async def change_account(self, request: web.Request) -> web.Response:
         """POST /accounts/NAME: key_revoked, can_trade, bnb_discount, maker_rate, taker_rate, max_asset."""
         account = self.exchange.accounts.by_name[request.match_info["name"]]
-        body = await _read(request)
+        body = await read_object(request)
         for flag in ("key_revoked", "can_trade", "bnb_discount"):
             if flag in body:
                 setattr(account, flag, bool(body[flag]))
@@ -174,28 +161,42 @@ class Admin:
         for rate in ("maker_rate", "taker_rate"):
             if rate in body:
                 setattr(account, rate, Decimal(str(body[rate])))
-        return _json({})
+        return as_json({})
 
     async def change_balance(self, request: web.Request) -> web.Response:
-        """POST /balances {"account","asset","delta"}: a deposit or withdrawal, with its events."""
-        body = await _read(request)
+        """POST /balances {"account","asset","delta","market"?}: a deposit or withdrawal, with its events."""
+        body = await read_object(request)
         account = self.exchange.accounts.by_name[body["account"]]
-        self.exchange.deposit(account, str(body["asset"]), Decimal(str(body["delta"])))
-        return _json({})
+        asset, delta = str(body["asset"]), Decimal(str(body["delta"]))
+        if body.get("market") == "futures":
+            self.exchange.futures.transfer(self.exchange.futures.account(account), asset, delta)
+        else:
+            self.exchange.deposit(account, asset, delta)
+        return as_json({})
 
     async def price(self, request: web.Request) -> web.Response:
-        """POST /price {"symbol","price","volatility"?}: move a price at once."""
-        body = await _read(request)
-        market = self.exchange.markets[body["symbol"]]
-        if "volatility" in body:
-            market.path.volatility = int(body["volatility"])
-        if "price" in body:
-            self.exchange.move_price(market, Decimal(str(body["price"])))
-        return _json({"symbol": market.symbol.name, "price": f"{market.path.price:.8f}"})
+        """POST /price {"symbol","price"?,"volatility"?,"mark_offset"?,"market"?}: both markets by default."""
+        body = await read_object(request)
+        moved = {}
+        price = Decimal(str(body["price"])) if "price" in body else None
+        if body.get("market") in {None, "spot"}:
+            market = self.exchange.markets[body["symbol"]]
+            market.path.volatility = int(body.get("volatility", market.path.volatility))
+            if price is not None:
+                self.exchange.move_price(market, price)
+            moved = {"symbol": market.symbol.name, "price": f"{market.path.price:.8f}"}
+        if body.get("market") in {None, "futures"}:
+            contract = self.exchange.futures.markets[body["symbol"]]
+            contract.path.volatility = int(body.get("volatility", contract.path.volatility))
+            contract.mark_offset = Decimal(str(body.get("mark_offset", contract.mark_offset)))
+            if price is not None or "mark_offset" in body:
+                self.exchange.futures.move_price(contract, price or contract.path.price)
+            moved |= {"symbol": contract.contract.name, "mark": f"{contract.mark:.8f}"}
+        return as_json(moved)
 
     async def symbols(self, request: web.Request) -> web.Response:
         """POST /symbols {"symbol", "status"?, "price_range"?: ["0.99", "1.01"], any filter value}."""
-        body = await _read(request)
+        body = await read_object(request)
         symbol = self.exchange.markets[body.pop("symbol")].symbol
         if "status" in body:
             symbol.status = str(body.pop("status"))
@@ -209,72 +210,82 @@ class Admin:
             if name not in ADJUSTABLE:
                 raise ValueError(f"{name!r} cannot be set; known are {sorted(ADJUSTABLE)}.")
             setattr(symbol, name, int(value) if name.startswith("max_num") else Decimal(str(value)))
-        return _json(symbol.information())
+        return as_json(symbol.information())
 
     async def exchange_filters(self, request: web.Request) -> web.Response:
         """POST /exchange_filters {"max_num_orders"?, "max_num_algo_orders"?, "max_num_iceberg_orders"?}."""
-        for name, value in (await _read(request)).items():
+        for name, value in (await read_object(request)).items():
             if name not in {"max_num_orders", "max_num_algo_orders", "max_num_iceberg_orders"}:
                 raise ValueError(f"{name!r} is no filter across the exchange.")
             setattr(self.exchange.filters, name, None if value is None else int(value))
-        return _json(self.exchange.filters.shown())
+        return as_json(self.exchange.filters.shown())
 
     async def crowd(self, request: web.Request) -> web.Response:
-        """POST /crowd {"symbol"?, "levels"?, "scale"?}: thin or thick books; levels 0 empties them."""
-        body = await _read(request)
+        """POST /crowd {"symbol"?, "levels"?, "scale"?, "market"?}: thin books; levels 0 empties them."""
+        body = await read_object(request)
+        now = self.exchange.clock.now_ms()
         chosen = body.get("symbol")
-        for market in self.exchange.markets.values():
-            if chosen in {None, market.symbol.name}:
-                market.crowd.levels = int(body.get("levels", market.crowd.levels))
-                market.crowd.scale = Decimal(str(body.get("scale", market.crowd.scale)))
-                self.exchange.engine.refresh(market, self.exchange.clock.now_ms())
-        return _json({})
+        futures = self.exchange.futures
+        if body.get("market") in {None, "spot"}:
+            for name, market in self.exchange.markets.items():
+                if chosen in {None, name}:
+                    _thin(market.crowd, body)
+                    self.exchange.engine.refresh(market, now)
+        if body.get("market") in {None, "futures"}:
+            for name, contract in futures.markets.items():
+                if chosen in {None, name}:
+                    _thin(contract.crowd, body)
+                    futures.engine.refresh(contract, now)
+        return as_json({})
 
     async def clock(self, request: web.Request) -> web.Response:
         """POST /clock {"skew_ms"}: how far the exchange is ahead of this machine."""
-        self.exchange.clock.skew_us = int((await _read(request))["skew_ms"]) * 1000
+        self.exchange.clock.skew_us = int((await read_object(request))["skew_ms"]) * 1000
         return await self.read_clock(request)
 
     async def read_clock(self, request: web.Request) -> web.Response:
         """GET /clock."""
         clock = self.exchange.clock
-        return _json({"skew_ms": clock.skew_us // 1000, "serverTime": clock.now_ms()})
+        return as_json({"skew_ms": clock.skew_us // 1000, "serverTime": clock.now_ms()})
 
     async def ban(self, request: web.Request) -> web.Response:
         """POST /ban {"ms", "address"?}: answer 418 until then; WebSocket API connections are closed."""
-        body = await _read(request)
+        body = await read_object(request)
         now = self.exchange.clock.now_ms()
-        self.exchange.spot.limits.ban(str(body.get("address", "127.0.0.1")), now + int(body["ms"]))
+        address = str(body.get("address", "127.0.0.1"))
+        for venue in (self.exchange.spot, self.exchange.futures_venue):
+            venue.limits.ban(address, now + int(body["ms"]))
         self.sockets.disconnect("ws-api", None, False)
-        return _json({})
+        return as_json({})
 
     async def lift_bans(self, request: web.Request) -> web.Response:
         """DELETE /ban: lift all bans and forget used weight."""
         self.exchange.spot.limits.lift_bans()
-        return _json({})
+        self.exchange.futures_venue.limits.lift_bans()
+        return as_json({})
 
     async def maintenance(self, request: web.Request) -> web.Response:
         """POST /maintenance {"ms", "expire_orders"?}: answer 503 until then."""
-        body = await _read(request)
+        body = await read_object(request)
         now = self.exchange.clock.now_ms()
         self.exchange.maintenance_until = now + int(body["ms"])
         expired = 0
         if body.get("expire_orders"):
             for market in self.exchange.markets.values():
                 expired += self.exchange.engine.expire_all(market, now)
-        return _json({"expired": expired})
+        return as_json({"expired": expired})
 
     async def wipe(self, request: web.Request) -> web.Response:
         """POST /wipe: orders, trades and ids start again, as on the testnet every month."""
         self.exchange.wipe()
-        return _json({})
+        return as_json({})
 
     async def streams(self, request: web.Request) -> web.Response:
         """GET /streams: open WebSocket connections."""
-        return _json(
+        return as_json(
             [
                 {
-                    "kind": "ws-api" if isinstance(peer, ApiPeer) else "stream",
+                    "kind": self.sockets.kind_of(peer),
                     "accounts": self.sockets.accounts_of(peer),
                     "silent": peer.connection.silent,
                 }
@@ -284,29 +295,34 @@ class Admin:
 
     async def disconnect(self, request: web.Request) -> web.Response:
         """POST /streams/disconnect {"kind"?, "account"?, "clean"?}: close sockets."""
-        body = await _read(request)
+        body = await read_object(request)
         closed = self.sockets.disconnect(
             body.get("kind"), body.get("account"), bool(body.get("clean", False))
         )
-        return _json({"closed": closed})
+        return as_json({"closed": closed})
 
     async def silence(self, request: web.Request) -> web.Response:
         """POST /streams/silence {"kind"?, "account"?, "silent"?}: sockets stay open and say nothing more."""
-        body = await _read(request)
+        body = await read_object(request)
         chosen = self.sockets.chosen(body.get("kind"), body.get("account"))
         for peer in chosen:
             peer.connection.silent = bool(body.get("silent", True))
-        return _json({"changed": len(chosen)})
+        return as_json({"changed": len(chosen)})
 
     async def shutdown_notice(self, request: web.Request) -> web.Response:
         """POST /streams/shutdown {"close_after_ms"?}: serverShutdown to all, then close."""
-        body = await _read(request)
+        body = await read_object(request)
         told = self.sockets.announce_shutdown(float(body.get("close_after_ms", 0)) / 1000)
-        return _json({"told": told})
+        return as_json({"told": told})
 
     async def disconnect_rest(self, request: web.Request) -> web.Response:
         """POST /rest/disconnect: drop every open REST connection."""
-        return _json({"closed": self.sockets.drop_rest()})
+        return as_json({"closed": self.sockets.drop_rest()})
+
+
+def _thin(crowd: Crowd, body: dict[str, Any]) -> None:
+    crowd.levels = int(body.get("levels", crowd.levels))
+    crowd.scale = Decimal(str(body.get("scale", crowd.scale)))
 
 
 ADJUSTABLE = frozenset(

@@ -42,7 +42,7 @@ class Security(Enum):
 
     NONE = auto()
     SIGNED = auto()
-    LOGGED_ON = auto()
+    KEYED = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,17 +176,24 @@ def authorise(call: Call, operation: Operation) -> None:
         return
     if call.api_key is None or _api_key(call.api_key) is None:
         raise ExchangeError(-2014, "API-key format invalid.", 401)
+    if operation.security is Security.KEYED:
+        call.account = _known(call)
+        return
     require(call.params, ("timestamp", "signature"))
     require(call.params, operation.mandatory)
-    account = call.exchange.accounts.by_key.get(call.api_key)
-    if account is None or account.key_revoked:
-        raise ExchangeError(-2015, "Invalid API-key, IP, or permissions for action.", 401)
-    call.account = account
+    call.account = account = _known(call)
     if call.payload is None or not account.verifier.verify(call.payload, call.params["signature"]):
         raise ExchangeError(-1022, "Signature for this request is not valid.")
     read_times(call)
     call.check_arrival()
     refuse_unread(call.params, operation.optional)
+
+
+def _known(call: Call) -> Account:
+    account = call.exchange.accounts.by_key.get(call.api_key or "")
+    if account is None or account.key_revoked:
+        raise ExchangeError(-2015, "Invalid API-key, IP, or permissions for action.", 401)
+    return account
 
 
 def _authorise_logged_on(call: Call, operation: Operation) -> None:

@@ -13,6 +13,8 @@ from services.local_exchange.engine import Engine
 from services.local_exchange.errors import ExchangeError
 from services.local_exchange.faults import Faults
 from services.local_exchange.filters import ExchangeFilters
+from services.local_exchange.futures.exchange import FuturesExchange
+from services.local_exchange.futures.operations import futures_venue
 from services.local_exchange.ledger import Ledger
 from services.local_exchange.market import Market
 from services.local_exchange.market_streams import MarketStreams
@@ -23,12 +25,11 @@ from services.local_exchange.user_data import account_position, balance_update
 from services.local_exchange.user_streams import UserStreams
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from services.local_exchange.market import PublicTrade
     from services.local_exchange.orders import Order
     from services.local_exchange.settings import Settings
     from services.local_exchange.symbols import Symbol
+    from services.local_exchange.user_streams import Later
 
 
 class Exchange:
@@ -37,13 +38,14 @@ class Exchange:
     Args:
         settings: how it is set up.
         later: runs a callback after so many seconds.
+        clock: the exchange's clock; the machine's by default.
 
     """
 
-    def __init__(self, settings: Settings, later: Callable[[float, Callable[[], None]], object]) -> None:
+    def __init__(self, settings: Settings, later: Later, clock: ExchangeClock | None = None) -> None:
         self.settings = settings
         self.later = later
-        self.clock = ExchangeClock()
+        self.clock = clock or ExchangeClock()
         self.accounts = Accounts()
         for description in settings.accounts:
             self.accounts.add(description)
@@ -59,6 +61,8 @@ class Exchange:
         for symbol in default_symbols():
             self.markets[symbol.name] = self._open_market(symbol)
         self.engine = Engine(self.markets, self, settings.seed)
+        self.futures = FuturesExchange(settings, self.clock, self.faults, later)
+        self.futures_venue = futures_venue(settings.rate_limit_scale)
 
     def _open_market(self, symbol: Symbol) -> Market:
         settings = self.settings
@@ -78,6 +82,7 @@ class Exchange:
         for market in self.markets.values():
             self.engine.step(market, now)
             self.market_streams.step(market, now)
+        self.futures.step()
 
     def move_price(self, market: Market, price: Decimal) -> None:
         """Move a symbol's price at once; resting orders in the way are filled, triggers go off."""
@@ -106,6 +111,7 @@ class Exchange:
         for name, market in list(self.markets.items()):
             self.markets[name] = self._open_market(market.symbol)
         self.ledger.forget()
+        self.futures.wipe()
 
     def refuse_in_maintenance(self) -> None:
         """Refuse every call while the exchange is in maintenance (-1016, HTTP 503)."""
@@ -115,13 +121,14 @@ class Exchange:
     def account_event(self, account: Account, order: Order | None, event: dict[str, Any]) -> None:
         """Record an event and send it to the account's subscriptions."""
         payload = orjson.dumps(event)
-        self.ledger.remember_event(account, order, payload)
+        self.ledger.remember_event(account.name, order, payload)
         name = event["e"]
+        symbol = client_id = ""
         if order is not None:
-            name = event["x"]
+            name, symbol, client_id = event["x"], order.symbol, order.client_order_id
             if name == "NEW":
                 self.spot.limits.count_order(account.name, event["E"])
-        self.user_streams.publish(account, order, name, payload)
+        self.user_streams.publish(account.name, symbol, client_id, name, payload)
 
     def public_trade(self, market: Market, trade: PublicTrade) -> None:
         """Send a trade to the market streams."""

@@ -12,13 +12,12 @@ import orjson
 from services.local_exchange import answers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from services.local_exchange.accounts import Account
     from services.local_exchange.market import Market
-    from services.local_exchange.orders import Order
 
 REQUESTS_KEPT = 200_000
+Entry = tuple[object, dict[str, Any]]
 
 
 @dataclass(slots=True)
@@ -67,17 +66,17 @@ class EventLog:
 
     def __init__(self) -> None:
         self._text = bytearray()
-        self._ends: list[tuple[int, Order | None]] = []
+        self._ends: list[tuple[int, object]] = []
 
-    def append(self, order: Order | None, payload: bytes) -> None:
-        """Keep one event and the order it is about."""
+    def append(self, about: object, payload: bytes) -> None:
+        """Keep one event and the order it is about, if it is about one."""
         self._text += payload
-        self._ends.append((len(self._text), order))
+        self._ends.append((len(self._text), about))
 
-    def __iter__(self) -> Iterator[tuple[Order | None, bytes]]:
+    def __iter__(self) -> Iterator[tuple[object, bytes]]:
         start = 0
-        for end, order in self._ends:
-            yield order, bytes(self._text[start:end])
+        for end, about in self._ends:
+            yield about, bytes(self._text[start:end])
             start = end
 
 
@@ -89,12 +88,12 @@ class Ledger:
         self.requests: deque[RequestRecord] = deque(maxlen=REQUESTS_KEPT)
         self.events_emitted = 0
 
-    def remember_event(self, account: Account, order: Order | None, payload: bytes) -> None:
+    def remember_event(self, account: str, about: object, payload: bytes) -> None:
         """Keep an event as emitted, before any event fault."""
-        log = self.events.get(account.name)
+        log = self.events.get(account)
         if log is None:
-            log = self.events[account.name] = EventLog()
-        log.append(order, payload)
+            log = self.events[account] = EventLog()
+        log.append(about, payload)
         self.events_emitted += 1
 
     def forget(self) -> None:
@@ -102,38 +101,43 @@ class Ledger:
         self.events.clear()
         self.requests.clear()
 
-    def shown(
-        self, markets: dict[str, Market], account: str | None, prefix: str, symbol: str | None
-    ) -> dict[str, Any]:
-        """Orders with their trades and events, filtered."""
+    def shown(self, entries: Iterable[Entry], account: str | None) -> dict[str, Any]:
+        """Return entries with their events, and the events that are about no order.
+
+        Args:
+            entries: orders with what the admin API shows of them.
+            account: whose events; None for all.
+
+        """
         by_order: dict[int, list[Any]] = {}
         others: list[dict[str, Any]] = []
         for name, events in self.events.items():
             if account is not None and name != account:
                 continue
-            for order, payload in events:
+            for about, payload in events:
                 event = orjson.loads(payload)
-                if order is None:
+                if about is None:
                     others.append({"account": name, "event": event})
                 else:
-                    by_order.setdefault(id(order), []).append(event)
-        orders = []
-        for market in markets.values():
-            if symbol is not None and market.symbol.name != symbol:
-                continue
-            for order in market.orders.values():
-                if account is not None and order.account.name != account:
-                    continue
-                if not order.client_order_id.startswith(prefix):
-                    continue
-                orders.append(_entry(order, by_order.get(id(order), [])))
+                    by_order.setdefault(id(about), []).append(event)
+        orders = [shown | {"events": by_order.get(id(about), [])} for about, shown in entries]
         return {"orders": orders, "account_events": others}
 
 
-def _entry(order: Order, events: list[Any]) -> dict[str, Any]:
-    return {
-        "account": order.account.name,
-        "order": answers.queried(order),
-        "trades": [answers.trade(trade) for trade in order.trades],
-        "events": events,
-    }
+def spot_entries(
+    markets: Mapping[str, Market], account: str | None, prefix: str, symbol: str | None
+) -> Iterator[Entry]:
+    """Return spot orders with their trades, filtered by account, client order id and symbol."""
+    for market in markets.values():
+        if symbol is not None and market.symbol.name != symbol:
+            continue
+        for order in market.orders.values():
+            if account in {None, order.account.name} and order.client_order_id.startswith(prefix):
+                yield (
+                    order,
+                    {
+                        "account": order.account.name,
+                        "order": answers.queried(order),
+                        "trades": [answers.trade(trade) for trade in order.trades],
+                    },
+                )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from services.local_exchange.orders import ZERO, Quote, Side
 
 if TYPE_CHECKING:
-    from decimal import Decimal
     from collections.abc import Iterator
+    from decimal import Decimal
 
 
 class Resting(Protocol):

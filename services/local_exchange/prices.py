@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import random
 from decimal import ROUND_DOWN, Decimal
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from services.local_exchange.orders import Quote, Side
 
-if TYPE_CHECKING:
-    from services.local_exchange.symbols import Symbol
+
+class Traded(Protocol):
+    """What a price path and a crowd must know of a symbol or contract."""
+
+    name: str
+    start_price: Decimal
+    tick: Decimal
+    step: Decimal
+
 
 MILLIONTH = Decimal("0.000001")
 
@@ -26,7 +33,7 @@ class PricePath:
 
     __slots__ = ("_random", "_tick", "anchor", "price", "volatility")
 
-    def __init__(self, seed: int, symbol: Symbol, volatility: int) -> None:
+    def __init__(self, seed: int, symbol: Traded, volatility: int) -> None:
         self._random = random.Random(f"path:{seed}:{symbol.name}")
         self._tick = symbol.tick
         self.anchor = self.price = symbol.start_price
@@ -58,7 +65,7 @@ class Crowd:
 
     __slots__ = ("_next_id", "_random", "_symbol", "levels", "scale")
 
-    def __init__(self, seed: int, symbol: Symbol, levels: int) -> None:
+    def __init__(self, seed: int, symbol: Traded, levels: int) -> None:
         self._random = random.Random(f"crowd:{seed}:{symbol.name}")
         self._symbol = symbol
         self._next_id = 0

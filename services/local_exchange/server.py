@@ -6,6 +6,7 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -30,6 +31,7 @@ class RunningExchange:
     sockets: Sockets
     host: str
     port: int
+    futures_port: int
     admin_port: int
 
     @property
@@ -48,6 +50,21 @@ class RunningExchange:
         return f"ws://{self.host}:{self.port}"
 
     @property
+    def futures_rest_url(self) -> str:
+        """Base of futures REST URLs; paths begin `/fapi`."""
+        return f"http://{self.host}:{self.futures_port}"
+
+    @property
+    def futures_ws_api_url(self) -> str:
+        """URL of the futures WebSocket API."""
+        return f"ws://{self.host}:{self.futures_port}/ws-fapi/v1"
+
+    @property
+    def futures_stream_url(self) -> str:
+        """Base of futures streams: append `/private/ws?listenKey=…`, `/market/stream?streams=…`, ..."""
+        return f"ws://{self.host}:{self.futures_port}"
+
+    @property
     def admin_url(self) -> str:
         """Base of the admin API."""
         return f"http://{self.host}:{self.admin_port}"
@@ -56,10 +73,14 @@ class RunningExchange:
         """Ports and URLs, as the port file holds them."""
         return {
             "port": self.port,
+            "futures_port": self.futures_port,
             "admin_port": self.admin_port,
             "rest_url": self.rest_url,
             "ws_api_url": self.ws_api_url,
             "stream_url": self.stream_url,
+            "futures_rest_url": self.futures_rest_url,
+            "futures_ws_api_url": self.futures_ws_api_url,
+            "futures_stream_url": self.futures_stream_url,
             "admin_url": self.admin_url,
         }
 
@@ -96,15 +117,22 @@ async def running_exchange(settings: Settings) -> AsyncIterator[RunningExchange]
     async with asyncio.TaskGroup() as group:
         tasks = Tasks(group)
         sockets = Sockets(exchange, tasks.start)
-        front = Front(exchange, exchange.spot, tasks.start, sockets.upgrade)
-        sockets.front = front
-        server = await loop.create_server(front, settings.host, settings.port)
+        spot = Front(exchange, exchange.spot, tasks.start, partial(sockets.upgrade, False))
+        futures = Front(exchange, exchange.futures_venue, tasks.start, partial(sockets.upgrade, True))
+        sockets.fronts = [spot, futures]
+        server = await loop.create_server(spot, settings.host, settings.port)
+        futures_server = await loop.create_server(futures, settings.host, settings.futures_port)
         runner = web.AppRunner(Admin(exchange, sockets).application(), access_log=None)
         await runner.setup()
         site = web.TCPSite(runner, settings.host, settings.admin_port)
         await site.start()
         running = RunningExchange(
-            exchange, sockets, settings.host, server.sockets[0].getsockname()[1], runner.addresses[0][1]
+            exchange,
+            sockets,
+            settings.host,
+            server.sockets[0].getsockname()[1],
+            futures_server.sockets[0].getsockname()[1],
+            runner.addresses[0][1],
         )
         if settings.step_ms:
             tasks.start(_walk(exchange, settings.step_ms / 1000))
@@ -114,6 +142,7 @@ async def running_exchange(settings: Settings) -> AsyncIterator[RunningExchange]
             yield running
         finally:
             server.close()
+            futures_server.close()
             sockets.disconnect(None, None, False)
             sockets.drop_rest()
             await runner.cleanup()

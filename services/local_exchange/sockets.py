@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
+from services.local_exchange.futures.stream_peers import ControlledPeer, PrivatePeer, peer_for
 from services.local_exchange.stream_peer import StreamPeer
 from services.local_exchange.websocket_api import ApiPeer
 from services.local_exchange.websocket_front import Peer, WebSocketConnection
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
     from services.local_exchange.exchange import Exchange
     from services.local_exchange.http_front import Front
+
+
+AnyPeer = ApiPeer | StreamPeer | ControlledPeer
 
 
 class Sockets:
@@ -29,49 +33,62 @@ class Sockets:
     def __init__(self, exchange: Exchange, start: Callable[[Coroutine[None, None, None]], None]) -> None:
         self.exchange = exchange
         self.start = start
-        self.peers: list[ApiPeer | StreamPeer] = []
-        self.front: Front | None = None
+        self.peers: list[AnyPeer] = []
+        self.fronts: list[Front] = []
 
-    def upgrade(self, transport: asyncio.Transport, received: bytes, url: str) -> asyncio.Protocol:
+    def upgrade(
+        self, futures: bool, transport: asyncio.Transport, received: bytes, url: str
+    ) -> asyncio.Protocol:
         """Take over a connection that asks for a WebSocket."""
         path, _, query = url.partition("?")
         peername = transport.get_extra_info("peername")
         address = peername[0] if peername else ""
-        peer = self._peer_for(path, query, address)
-        connection = WebSocketConnection(_Remembered(self, peer), self.exchange.settings, address)
+        peer = self._futures_peer(path, query, address) if futures else self._spot_peer(path, query, address)
+        connection = WebSocketConnection(_Remembered(self, peer), self.exchange.settings, address, futures)
         peer.connection = connection
         self.peers.append(peer)
         connection.begin(transport, received)
         return connection
 
-    def _peer_for(self, path: str, query: str, address: str) -> ApiPeer | StreamPeer:
+    def _spot_peer(self, path: str, query: str, address: str) -> AnyPeer:
         if path.startswith("/ws-api/"):
             return ApiPeer(self.exchange, self.exchange.spot, self.start, query, address)
-        streams = self.exchange.market_streams
+        readers = self.exchange.market_streams
         if path.startswith("/stream"):
             named = parse_qs(query).get("streams", [""])[0]
-            return StreamPeer(self.exchange, streams, [s for s in named.split("/") if s], True)
-        return StreamPeer(
-            self.exchange, streams, [s for s in path.removeprefix("/ws").split("/") if s], False
-        )
+            return StreamPeer(self.exchange, readers, [s for s in named.split("/") if s], True)
+        streams = [s for s in path.removeprefix("/ws").split("/") if s]
+        return StreamPeer(self.exchange, readers, streams, False)
+
+    def _futures_peer(self, path: str, query: str, address: str) -> AnyPeer:
+        if path.startswith("/ws-fapi/"):
+            return ApiPeer(self.exchange, self.exchange.futures_venue, self.start, query, address)
+        return peer_for(self.exchange.futures, path, query)
 
     def forget(self, peer: Peer) -> None:
         """Forget a connection that is gone."""
         self.peers = [known for known in self.peers if known is not peer]
 
-    def accounts_of(self, peer: ApiPeer | StreamPeer) -> list[str]:
+    def accounts_of(self, peer: AnyPeer) -> list[str]:
         """Return the accounts subscribed on a connection."""
-        if isinstance(peer, StreamPeer):
-            return []
-        return [subscription.account.name for subscription in peer.subscriptions.values()]
+        if isinstance(peer, ApiPeer | PrivatePeer):
+            return [subscription.account.name for subscription in peer.subscriptions.values()]
+        return []
 
-    def chosen(self, kind: str | None, account: str | None) -> list[ApiPeer | StreamPeer]:
-        """Choose connections of a kind (`ws-api`, `stream`) that carry an account; None chooses all."""
+    def kind_of(self, peer: AnyPeer) -> str:
+        """Return `ws-api`, `stream`, `futures-ws-api`, `futures-private` or `futures-stream`."""
+        if isinstance(peer, ApiPeer):
+            return "ws-api" if peer.venue.name == "spot" else "futures-ws-api"
+        if isinstance(peer, StreamPeer):
+            return "stream"
+        return "futures-private" if isinstance(peer, PrivatePeer) else "futures-stream"
+
+    def chosen(self, kind: str | None, account: str | None) -> list[AnyPeer]:
+        """Choose connections of a kind that carry an account; None chooses all."""
         return [
             peer
             for peer in self.peers
-            if kind in {None, "ws-api" if isinstance(peer, ApiPeer) else "stream"}
-            and (account is None or account in self.accounts_of(peer))
+            if kind in {None, self.kind_of(peer)} and (account is None or account in self.accounts_of(peer))
         ]
 
     def disconnect(self, kind: str | None, account: str | None, clean: bool) -> int:
@@ -94,8 +111,7 @@ class Sockets:
 
     def drop_rest(self) -> int:
         """Drop all REST connections; how many."""
-        assert self.front is not None
-        open_now = list(self.front.connections)
+        open_now = [connection for front in self.fronts for connection in front.connections]
         for connection in open_now:
             connection.close()
         return len(open_now)
@@ -104,7 +120,7 @@ class Sockets:
 class _Remembered(Peer):
     """Passes everything on and tells the sockets when the connection is gone."""
 
-    def __init__(self, sockets: Sockets, peer: ApiPeer | StreamPeer) -> None:
+    def __init__(self, sockets: Sockets, peer: AnyPeer) -> None:
         self._sockets = sockets
         self._peer = peer
 

@@ -10,8 +10,7 @@ from services.local_exchange.faults import Action, Faults
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from services.local_exchange.accounts import Account
-    from services.local_exchange.orders import Order
+    Later = Callable[[float, Callable[[], None]], object]
 
 
 class Listener(Protocol):
@@ -32,41 +31,40 @@ class UserStreams:
     """
 
     faults: Faults
-    later: Callable[[float, Callable[[], None]], object]
+    later: Later
     listeners: dict[str, list[Listener]] = field(default_factory=dict)
     held: dict[str, list[bytes]] = field(default_factory=dict)
 
-    def subscribe(self, account: Account, listener: Listener) -> None:
+    def subscribe(self, account: str, listener: Listener) -> None:
         """Let a listener have the account's events from now on."""
-        self.listeners.setdefault(account.name, []).append(listener)
+        self.listeners.setdefault(account, []).append(listener)
 
-    def unsubscribe(self, account: Account, listener: Listener) -> None:
+    def unsubscribe(self, account: str, listener: Listener) -> None:
         """Stop that."""
-        listening = self.listeners.get(account.name, [])
+        listening = self.listeners.get(account, [])
         if listener in listening:
             listening.remove(listener)
 
-    def publish(self, account: Account, order: Order | None, name: str, payload: bytes) -> None:
+    def publish(self, account: str, symbol: str, client_id: str, name: str, payload: bytes) -> None:
         """Send an event to all listeners of an account, unless a fault has other plans for it."""
         if not self.faults.on_events and not self.held:
-            self._send(account.name, payload)
+            self._send(account, payload)
             return
-        symbol, client_id = ("", "") if order is None else (order.symbol, order.client_order_id)
-        rules = self.faults.event_plan(account.name, symbol, client_id, name).rules
+        rules = self.faults.event_plan(account, symbol, client_id, name).rules
         if Action.EVENT_LOSE in rules:
             return
         copies = 2 if Action.EVENT_DUPLICATE in rules else 1
         if Action.EVENT_REORDER in rules:
-            self.held.setdefault(account.name, []).extend([payload] * copies)
+            self.held.setdefault(account, []).extend([payload] * copies)
             return
         if Action.EVENT_DELAY in rules:
             for _ in range(copies):
-                self.later(rules[Action.EVENT_DELAY].ms / 1000, lambda: self._send(account.name, payload))
+                self.later(rules[Action.EVENT_DELAY].ms / 1000, lambda: self._send(account, payload))
             return
         for _ in range(copies):
-            self._send(account.name, payload)
-        for earlier in self.held.pop(account.name, ()):
-            self._send(account.name, earlier)
+            self._send(account, payload)
+        for earlier in self.held.pop(account, ()):
+            self._send(account, earlier)
 
     def _send(self, name: str, payload: bytes) -> None:
         for listener in tuple(self.listeners.get(name, ())):

@@ -96,7 +96,7 @@ class ApiPeer(Peer):
     def closed(self) -> None:
         """See `Peer`."""
         for subscription in self.subscriptions.values():
-            self.exchange.user_streams.unsubscribe(subscription.account, subscription)
+            self.exchange.user_streams.unsubscribe(subscription.account.name, subscription)
         self.subscriptions.clear()
 
     def received(self, text: str) -> None:
@@ -212,13 +212,13 @@ class ApiPeer(Peer):
         subscription = Subscription(self, account, self.next_subscription)
         self.next_subscription += 1
         self.subscriptions[subscription.id] = subscription
-        self.exchange.user_streams.subscribe(account, subscription)
+        self.exchange.user_streams.subscribe(account.name, subscription)
         return subscription.id
 
     def unsubscribe(self, subscription_id: int) -> None:
         """End one subscription and say so by `eventStreamTerminated`."""
         subscription = self.subscriptions.pop(subscription_id)
-        self.exchange.user_streams.unsubscribe(subscription.account, subscription)
+        self.exchange.user_streams.unsubscribe(subscription.account.name, subscription)
         if self.logon_subscription == subscription_id:
             self.logon_subscription = None
         event = {"e": "eventStreamTerminated", "E": self.exchange.clock.now_ms()}

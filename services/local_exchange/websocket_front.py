@@ -37,16 +37,20 @@ class WebSocketConnection(asyncio.Protocol):
     Args:
         peer: who speaks.
         settings: ping interval, pong deadline, life.
+        address: the client's.
+        futures: whether futures' slower pings apply.
 
     """
 
-    def __init__(self, peer: Peer, settings: Settings, address: str) -> None:
+    def __init__(self, peer: Peer, settings: Settings, address: str, futures: bool = False) -> None:
         self.peer = peer
         self.address = address
         self.silent = False
         self.closing = False
         peer.connection = self
-        self._settings = settings
+        self._ping_s = settings.futures_ping_s if futures else settings.ping_s
+        self._pong_s = settings.futures_pong_s if futures else settings.pong_s
+        self._life_s = settings.connection_life_s
         self._protocol = ServerProtocol()
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
@@ -83,20 +87,18 @@ class WebSocketConnection(asyncio.Protocol):
         self._protocol.send_response(response)
         self._flush()
         if response.status_code == 101:
-            self._timers.append(self._loop.call_later(self._settings.ping_s, self._ping))
-            self._timers.append(
-                self._loop.call_later(self._settings.connection_life_s, self.close, GOING_AWAY, "24h")
-            )
+            self._timers.append(self._loop.call_later(self._ping_s, self._ping))
+            self._timers.append(self._loop.call_later(self._life_s, self.close, GOING_AWAY, "24h"))
             self.peer.opened()
 
     def _ping(self) -> None:
         if self._transport is None or self._transport.is_closing():
             return
-        self._timers[0] = self._loop.call_later(self._settings.ping_s, self._ping)
+        self._timers[0] = self._loop.call_later(self._ping_s, self._ping)
         if self.silent:
             return
         if self._pong_due is None:
-            self._pong_due = self._loop.call_later(self._settings.pong_s, self.close, POLICY, "Pong timeout")
+            self._pong_due = self._loop.call_later(self._pong_s, self.close, POLICY, "Pong timeout")
         self._protocol.send_ping(str(int(self._loop.time() * 1000)).encode())
         self._flush()
 

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from services.local_exchange.clock import ExchangeClock
 from services.local_exchange.exchange import Exchange
+from services.local_exchange.ledger import spot_entries
 from services.local_exchange.rest import Answer, Request, respond
 from services.local_exchange.settings import DEFAULT_ACCOUNTS, Settings
 
@@ -55,12 +56,11 @@ class Desk:
     def __init__(self, **settings: Any) -> None:
         self.clock = StillClock()
         self.waiting: list[tuple[int, Callable[[], None]]] = []
-        self.exchange = Exchange(Settings(**{"volatility": 0, **settings}), self._later)
-        self.exchange.clock = self.clock
+        self.exchange = Exchange(Settings(**{"volatility": 0, **settings}), self._later, self.clock)
         self.listeners: dict[str, Listener] = {}
         for account in self.exchange.accounts.by_name.values():
             listener = self.listeners[account.name] = Listener()
-            self.exchange.user_streams.subscribe(account, listener)
+            self.exchange.user_streams.subscribe(account.name, listener)
 
     def _later(self, seconds: float, callback: Callable[[], None]) -> None:
         self.waiting.append((self.clock.us + int(seconds * 1_000_000), callback))
@@ -89,7 +89,8 @@ class Desk:
             "127.0.0.1",
             self.clock.us * 1000,
         )
-        steps = respond(self.exchange, self.exchange.spot, request)
+        venue = self.exchange.futures_venue if path.startswith("/fapi/") else self.exchange.spot
+        steps = respond(self.exchange, venue, request)
         while True:
             try:
                 self.advance(next(steps))
@@ -127,6 +128,11 @@ class Desk:
 
     def locked(self, asset: str, account: str = "alice") -> Decimal:
         return self.exchange.accounts.by_name[account].balance(asset).locked
+
+    def ledger(self, account: str | None, prefix: str = "", symbol: str | None = None) -> dict[str, Any]:
+        """Read the spot ledger."""
+        entries = spot_entries(self.exchange.markets, account, prefix, symbol)
+        return self.exchange.ledger.shown(entries, account)
 
     def empty_book(self, symbol: str = "BTCUSDT") -> None:
         """Take the crowd away."""

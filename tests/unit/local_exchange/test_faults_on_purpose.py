@@ -119,7 +119,7 @@ def test_events_can_be_lost_doubled_delayed_and_reordered(desk):
     assert kinds(desk) == ["NEW", "outboundAccountPosition"]
     desk.advance(0.5)
     assert kinds(desk) == ["TRADE"]
-    ledger = desk.exchange.ledger.shown(desk.exchange.markets, "alice", "", "BTCUSDT")
+    ledger = desk.ledger("alice", symbol="BTCUSDT")
     assert [[e["x"] for e in o["events"]] for o in ledger["orders"]] == [["NEW", "TRADE"]] * 4
     assert len(ledger["account_events"]) == 4
 
@@ -129,7 +129,7 @@ def test_the_ledger_filters_by_account_and_prefix(desk):
     desk.place("alice", **limit("BUY", "0.01", "60000", newClientOrderId="one-1"))
     desk.place("alice", **limit("BUY", "0.01", "60000", newClientOrderId="two-1"))
     desk.place("bob", **limit("BUY", "0.01", "60000", newClientOrderId="one-2"))
-    shown = desk.exchange.ledger.shown(desk.exchange.markets, "alice", "one", None)
+    shown = desk.ledger("alice", "one")
     assert [entry["order"]["clientOrderId"] for entry in shown["orders"]] == ["one-1"]
 
 

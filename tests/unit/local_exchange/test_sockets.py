@@ -326,7 +326,7 @@ async def test_answers_can_be_dropped_truncated_or_never_come(running):
 
 async def test_a_held_request_does_not_stop_others(running):
     """Holding is per request; requests on other connections pass."""
-    await administer(running, "POST", "/faults", action="hold", ms=3000, client_id="slow")
+    await administer(running, "POST", "/faults", action="hold", ms=1500, client_id="slow")
     order = market("BUY", quoteOrderQty="350")
     slow = asyncio.create_task(ask(running, "POST", "/api/v3/order", **order, newClientOrderId="slow"))
     while not running.exchange.ledger.requests:
