@@ -153,8 +153,8 @@ class LocalMarket:
         """Start a listener and wait until it hears every account."""
         listener = self.start()
         await until(lambda: listener.ready().ready, "the listener is ready")
-        for followed in listener._followed.values():
-            await followed.lane.drained()  # what it hears is recorded, too
+        for carrier in listener.carriers():
+            await carrier.lane.drained()  # what it hears is recorded, too
         return listener
 
     def start(self) -> FillListener:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import structlog
 
+from shared.database import streams
 from shared.database.claim import EpochChangedError
 from shared.database.connect import DATABASE_AWAY, NotDurableError
 from shared.database.settle import settle
@@ -38,6 +39,10 @@ log = structlog.get_logger(__name__)
 
 BATCH = 256
 RETRY_S = 0.25
+ROW_HELD_RETRY_S = 1.0
+PRICE_WAIT_S = 0.5
+_ROW_HELD = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
+_REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ class Listeners:
 
     Attributes:
         settled: what was written.
-        unreadable: an event could not be read; its account must be reconciled.
+        unreadable: something of an account could not be applied; it must be reconciled.
         foreign: events of orders that are not ours.
         orphans: reports in our id form that settling knows nothing of (PROTOCOL 10).
         epoch_changed: the database is another history than before.
@@ -76,14 +81,15 @@ class Listeners:
 class _Batch:
     reports: list[OrderReport] = field(default_factory=list)
     foreign: list[Arrival] = field(default_factory=list)
+    gaps: set[UUID] = field(default_factory=set)
     after: list[Callable[[Connection], Awaitable[None]]] = field(default_factory=list)
 
 
 class Lane:
-    """Applies what comes of one environment, in the order of its coming, batch by batch.
+    """Applies what comes of one connection's accounts, in the order of its coming, batch by batch.
 
     Args:
-        environment: whose events these are.
+        environment: where they trade.
         pool: work connections.
         listeners: who is told.
         metrics: of this process.
@@ -151,7 +157,7 @@ class Lane:
                 error=str(error),
                 advice="the account's orders are being asked for instead",
             )
-            self._listeners.unreadable(arrival.account_id)
+            batch.gaps.add(arrival.account_id)
             return
         if report is None:
             batch.foreign.append(arrival)
@@ -173,17 +179,31 @@ class Lane:
         pair = self.environment.pair(fill.symbol)
         if fill.commission_in_quote is not None or pair is None:
             return fill
-        prices = await self.environment.prices_for(fill.commission_asset, pair[1])
+        try:
+            async with asyncio.timeout(PRICE_WAIT_S):
+                prices = await self.environment.prices_for(fill.commission_asset, pair[1])
+        except TimeoutError:
+            return fill  # stored without a value, and valued later: the others do not wait for a price
         value = commission_in_quote(fill.commission, fill.commission_asset, pair, fill.price, prices)
         return replace(fill, commission_in_quote=value)
 
     async def _apply(self, batch: _Batch) -> None:
         if batch.reports:
-            await self._settle(batch.reports)
+            await self._settle(batch.reports, batch.gaps)
+        if batch.gaps:
+            await self._tell_gaps(batch.gaps)
         if batch.foreign:
             await self._write(lambda c: self._listeners.foreign(c, self.environment, batch.foreign))
         for write in batch.after:
             await self._write(write)
+
+    async def _tell_gaps(self, accounts: set[UUID]) -> None:
+        """Something of these accounts was heard and is not applied: their streams are no proof of absence."""
+        clock, market = self.environment.venue.rest.clock, self.environment.market
+        now_ms = clock.exchange_now_ms() if clock.known else None
+        await self._write(lambda c: streams.gap(c, market, accounts, now_ms))
+        for account_id in accounts:
+            self._listeners.unreadable(account_id)
 
     async def _write(self, write: Callable[[Connection], Awaitable[None]]) -> None:
         """Write something that is no finding; again and again while the database is away."""
@@ -197,20 +217,21 @@ class Lane:
             else:
                 return
 
-    async def _settle(self, reports: list[OrderReport]) -> None:
+    async def _settle(self, reports: list[OrderReport], gaps: set[UUID]) -> None:
         while True:
             try:
                 started = time.monotonic()
                 async with self._pool.acquire() as connection:
                     settled = await settle(connection, reports)
-            except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.DataError) as error:
+            except (*_ROW_HELD, *_REFUSED) as error:
                 # Somebody (the bot) holds a row, or one report cannot be written: the others must not suffer.
                 if len(reports) > 1:
                     for report in reports:
-                        await self._settle([report])
-                    return
-                if self._gave_up(reports[0], error):
-                    return
+                        await self._settle([report], gaps)
+                else:
+                    gaps.add(reports[0].account_id)
+                    self._put_off(reports[0], error)
+                return
             except EpochChangedError:
                 await self._listeners.epoch_changed()
             except (*DATABASE_AWAY, NotDurableError) as error:
@@ -218,13 +239,15 @@ class Lane:
                 await asyncio.sleep(RETRY_S)
             else:
                 self._metrics.settle.observe(time.monotonic() - started)
-                await self._settled(settled)
+                await self._settled(settled, gaps)
                 return
 
-    def _gave_up(self, report: OrderReport, error: asyncpg.PostgresError) -> bool:
-        if not isinstance(error, asyncpg.DataError):
-            log.warning("apply.row_locked", order_id=str(report.order_id))
-            return False
+    def _put_off(self, report: OrderReport, error: asyncpg.PostgresError) -> None:
+        """Try again later when a row was held; shout when the database refuses the report for good."""
+        if isinstance(error, _ROW_HELD):
+            log.warning("apply.row_held", order_id=str(report.order_id), error=str(error))
+            asyncio.get_running_loop().call_later(ROW_HELD_RETRY_S, self.put, report)
+            return
         self._metrics.alarms("report_unwritable").inc()
         log.error(
             "apply.unwritable",
@@ -232,9 +255,8 @@ class Lane:
             error=str(error),
             advice="the order stays as it was; see the runbook",
         )
-        return True
 
-    async def _settled(self, settled: Settled) -> None:
+    async def _settled(self, settled: Settled, gaps: set[UUID]) -> None:
         clock = self.environment.venue.rest.clock
         if clock.known:
             now_ms = clock.exchange_now_ms()
@@ -251,9 +273,9 @@ class Lane:
             self._metrics.alarms("fill_contradiction").inc(settled.contradictions)
         self._listeners.settled(self.environment, settled)
         if settled.orphans:
-            await self._adopt(settled.orphans)
+            await self._adopt(settled.orphans, gaps)
 
-    async def _adopt(self, orphans: Sequence[OrderReport]) -> None:
+    async def _adopt(self, orphans: Sequence[OrderReport], gaps: set[UUID]) -> None:
         found: list[OrderReport] = []
 
         async def look(connection: Connection) -> None:
@@ -261,4 +283,4 @@ class Lane:
 
         await self._write(look)
         if found:
-            await self._settle(found)
+            await self._settle(found, gaps)

@@ -1,8 +1,8 @@
 """The fill listener: its parts, and how they are put together.
 
-Per environment: a lane that applies, a marker, and as many carriers as its accounts need. Beside them: the
-leases, the reconciler, the backfill. Whatever fails in one of them reaches the task group and ends the
-process; whatever the outside world does, does not.
+Per environment: a marker, a valuer, and as many carriers as its accounts need, each with a lane that applies.
+Beside them: the leases, the reconciler, the backfill. Whatever fails in one of them reaches the task group
+and ends the process; whatever the outside world does, does not.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -34,7 +34,7 @@ from shared.keys import Keys
 from shared.telemetry.server import State
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterator
 
     from shared.database.settle import Settled
     from shared.domain.settlement import OrderReport
@@ -46,14 +46,6 @@ WEIGHT_PER_S = 40.0  # 2,400 of the 6,000 a minute that one address has
 WEIGHT_BURST = 2000.0  # a thousand accounts are heard again at once
 DRAIN_WITHIN_S = 10.0
 EPOCH_RETRY_S = 0.25
-
-
-@dataclass(slots=True)
-class _Followed:
-    """One environment with what works for it."""
-
-    lane: Lane
-    carriers: list[Carrier] = field(default_factory=list)
 
 
 class FillListener:
@@ -77,7 +69,7 @@ class FillListener:
         self._tasks: asyncio.TaskGroup | None = None
         self._accounts = Accounts()
         self._environments = Environments(configuration, pool)
-        self._followed: dict[Environment, _Followed] = {}
+        self._by_environment: dict[Environment, list[Carrier]] = {}
         self._carriers: dict[UUID, Carrier] = {}
         self._gauges = PositionGauges(metrics)
         self._pace = Pace(WEIGHT_PER_S, WEIGHT_BURST)
@@ -120,6 +112,10 @@ class FillListener:
             await self._end()
         await self._environments.aclose()
 
+    def carriers(self) -> Iterator[Carrier]:
+        """Iterate over the connections kept by this process."""
+        return chain.from_iterable(self._by_environment.values())
+
     def drain(self) -> None:
         """Take nothing new; `run` returns when what has come is applied."""
         log.info("draining", accounts=len(self._accounts))
@@ -130,9 +126,7 @@ class FillListener:
         """Say whether every account held here is heard."""
         if not self._share_out.beaten:
             return State(ready=False, sentence="the accounts have not been read yet")
-        unheard = [
-            one for followed in self._followed.values() for c in followed.carriers for one in c.unheard()
-        ]
+        unheard = [one for carrier in self.carriers() for one in carrier.unheard()]
         if unheard:
             return State(
                 ready=False, sentence=f"{len(unheard)} of {len(self._accounts)} accounts are not heard yet"
@@ -146,8 +140,8 @@ class FillListener:
         await asyncio.wait(self._intake)
         try:
             async with asyncio.timeout(DRAIN_WITHIN_S):
-                for followed in self._followed.values():
-                    await followed.lane.drained()
+                for carrier in self.carriers():
+                    await carrier.lane.drained()
                 await self._share_out.give_up()
         except (TimeoutError, *DATABASE_AWAY) as error:
             # What was not applied is read again by whoever follows the accounts next.
@@ -170,32 +164,32 @@ class FillListener:
         log.info("account.given_up", account_id=str(account.id))
 
     def _carrier_with_room(self, environment: Environment) -> Carrier:
-        followed = self._followed.get(environment) or self._follow(environment)
-        for carrier in followed.carriers:
+        carriers = self._by_environment.get(environment)
+        if carriers is None:
+            carriers = self._follow(environment)
+        for carrier in carriers:
             if len(carrier) < MAX_SUBSCRIPTIONS:
                 return carrier
         carrier = Carrier(
-            environment,
-            followed.lane,
+            Lane(environment, self._pool, self._listeners, self.metrics),
             owner=self.name,
             pace=self._pace,
             reconcile=self._reconciler.want,
             metrics=self.metrics,
             recv_window_ms=self._configuration.protocol.recv_window_ms,
         )
-        followed.carriers.append(carrier)
-        self._begin(self._intake, carrier.run(), f"carrier {len(followed.carriers)}")
+        carriers.append(carrier)
+        self._begin(self._applying, carrier.lane.run(), f"apply {len(carriers)}")
+        self._begin(self._intake, carrier.run(), f"carrier {len(carriers)}")
         return carrier
 
-    def _follow(self, environment: Environment) -> _Followed:
+    def _follow(self, environment: Environment) -> list[Carrier]:
         """Begin to work for an environment."""
-        followed = _Followed(Lane(environment, self._pool, self._listeners, self.metrics))
-        self._followed[environment] = followed
-        self._begin(self._applying, followed.lane.run(), "apply")
+        carriers = self._by_environment[environment] = []
         marker = Marker(environment, self._accounts, self._pool, self._gauges, self.metrics)
         self._begin(self._intake, marker.run(), "mark")
         self._begin(self._intake, Valuer(environment, self._accounts, self._pool).run(), "value")
-        return followed
+        return carriers
 
     def _begin(self, tasks: list[asyncio.Task[None]], work: Coroutine[None, None, None], title: str) -> None:
         assert self._tasks is not None
@@ -203,16 +197,19 @@ class FillListener:
 
     def _apply(self, environment: Environment, report: OrderReport) -> None:
         """Hand over what was asked for by REST; it takes the path of the events."""
-        followed = self._followed.get(environment)
-        if followed is not None:
-            followed.lane.put(report)
+        carrier = self._carriers.get(report.account_id)
+        if carrier is not None and carrier.environment is environment:
+            carrier.lane.put(report)
 
     def _settled(self, environment: Environment, settled: Settled) -> None:
         """Look for gaps, and count."""
         for line in settled.lines:
             self._backfill.look_at(environment, line)
-        for line in (*settled.lines, *settled.unchanged):
             self._reconciler.heard(environment, line)
+        for line in settled.unchanged:
+            # The executor was first. Only an end counts: asking again after every answer would never stop.
+            if line.terminal:
+                self._reconciler.heard(environment, line)
         for change in settled.positions:
             log.info(
                 change.kind,

@@ -37,9 +37,12 @@ class Quiet:
 
     def heard(self, attempt: OpenAttempt, now: float) -> None:
         """Start the clock of a living order anew."""
+        self._waiting[attempt.order_id, attempt.number] = _Waiting(attempt, 0, now + RESTS_S[0])
+
+    def unanswered(self, attempt: OpenAttempt, now: float) -> None:
+        """Ask again about an order of which a question brought nothing, but not at once."""
         key = (attempt.order_id, attempt.number)
-        self._waiting.pop(key, None)  # those at the end were heard last
-        self._waiting[key] = _Waiting(attempt, 0, now + RESTS_S[0])
+        self._waiting.setdefault(key, _Waiting(attempt, 1, now + RESTS_S[1]))
 
     def ended(self, order_id: UUID, number: int) -> None:
         """Stop the clock: nothing more will come of the order."""

@@ -172,7 +172,7 @@ class Reconciler:
     def _not_found(self, account: Account, attempt: OpenAttempt, told: Answer | None) -> None:
         """Say what was not learned: a failed or empty answer never changes an order (promise 2)."""
         if told is None or told.status >= UNANSWERED_FROM:
-            self._quiet.heard(attempt, time.monotonic())
+            self._quiet.unanswered(attempt, time.monotonic())
         missing = told is not None and told.code == NO_SUCH_ORDER and attempt.exchange_order_id is not None
         self._metrics.reconciliations("open_orders", "missing" if missing else "failed").inc()
         if missing:

@@ -100,8 +100,7 @@ class Carrier:
     """Keeps up to a connection's worth of accounts heard.
 
     Args:
-        environment: where they trade.
-        lane: takes the events.
+        lane: takes the events; knows where they trade.
         owner: name of this listener.
         pace: our share of the request weight.
         reconcile: asked for each account that was not heard without a gap.
@@ -112,7 +111,6 @@ class Carrier:
 
     def __init__(
         self,
-        environment: Environment,
         lane: Lane,
         *,
         owner: str,
@@ -121,8 +119,7 @@ class Carrier:
         metrics: Metrics,
         recv_window_ms: int,
     ) -> None:
-        self.environment = environment
-        self._lane = lane
+        self.lane = lane
         self._owner = owner
         self._pace = pace
         self._reconcile = reconcile
@@ -133,6 +130,11 @@ class Carrier:
         self._changed = asyncio.Event()
         self._sessions: list[Session] = []
         self._failures = 0
+
+    @property
+    def environment(self) -> Environment:
+        """Where the accounts trade."""
+        return self.lane.environment
 
     def __len__(self) -> int:
         """Return how many accounts it is to carry."""
@@ -203,12 +205,12 @@ class Carrier:
     async def _live(self, session: Session) -> None:
         """Read a connection until it ends, keeping it subscribed and proven meanwhile."""
         self._sessions.append(session)
-        self._lane.put(lambda c: streams.opened(c, session.id, self._owner, self.environment.endpoints.rest))
+        self.lane.put(lambda c: streams.opened(c, session.id, self._owner, self.environment.endpoints.rest))
         log.info("stream.opened", connection=str(session.id), accounts=len(self._wanted))
         async with asyncio.TaskGroup() as tasks:
             beside = [
                 tasks.create_task(self._keep_subscribed(session)),
-                tasks.create_task(keep_proving(session, self._lane, self._metrics)),
+                tasks.create_task(keep_proving(session, self.lane, self._metrics)),
             ]
             why = await session.stream.read()
             for task in beside:
@@ -224,8 +226,8 @@ class Carrier:
         for account_id in unheard:
             self._show(account_id, up=False)
         if unheard:
-            self._lane.put(lambda c: streams.lost(c, self._owner, self.environment.market, unheard, why))
-        self._lane.put(lambda c: streams.closed(c, session.id))
+            self.lane.put(lambda c: streams.lost(c, self._owner, self.environment.market, unheard, why))
+        self.lane.put(lambda c: streams.closed(c, session.id))
         self._metrics.stream_reconnects(self.environment.market, why).inc()
         log.info("stream.ended", connection=str(session.id), why=why, unheard=len(unheard))
 
@@ -239,9 +241,9 @@ class Carrier:
             return
         for predecessor in predecessors:
             # What it brought until the new one carried everything is proven before it goes.
-            await probe(predecessor, self._lane, self._metrics)
+            await probe(predecessor, self.lane, self._metrics)
             await predecessor.stream.close()
-        await probe(session, self._lane, self._metrics)
+        await probe(session, self.lane, self._metrics)
 
     async def _keep_subscribed(self, session: Session) -> None:
         """Subscribe what is wanted, and end what is not, now and whenever it changes."""
@@ -328,7 +330,7 @@ class Carrier:
         self._metrics.keys_refused(str(account.id)).set(1)
         self._show(account.id, up=False)
         market = self.environment.market
-        self._lane.put(lambda c: streams.lost(c, self._owner, market, [account.id], why))
+        self.lane.put(lambda c: streams.lost(c, self._owner, market, [account.id], why))
         log.warning(
             "stream.key_refused",
             account_id=str(account.id),
@@ -341,7 +343,7 @@ class Carrier:
         anew = [one for one in begun if not self._is_heard(one)]
         session.since_ms.update(begun)
         market = self.environment.market
-        self._lane.put(lambda c: streams.heard(c, self._owner, market, session.id, begun))
+        self.lane.put(lambda c: streams.heard(c, self._owner, market, session.id, begun))
         for account_id in begun:
             self._show(account_id, up=True)
         for account_id in anew:
@@ -368,7 +370,7 @@ class Carrier:
             self._changed.set()
             return
         self._metrics.stream_last_event(str(account_id), self.environment.market).set_to_current_time()
-        self._lane.put(Arrival(account_id, event))
+        self.lane.put(Arrival(account_id, event))
 
     def _show(self, account_id: UUID, *, up: bool) -> None:
         self._metrics.stream_up(str(account_id), self.environment.market).set(int(up))

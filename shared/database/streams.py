@@ -195,6 +195,27 @@ async def lost(connection: Connection, owner: str, market: str, accounts: Collec
     await connection.execute(statement("stream_lost"), owner, market, list(accounts), why)
 
 
+async def gap(connection: Connection, market: str, accounts: Collection[UUID], since_ms: int | None) -> None:
+    """Record that something of some accounts was heard and not applied.
+
+    Args:
+        connection: any.
+        market: spot or futures.
+        accounts: whose.
+        since_ms: the exchange's time now, from when on their streams are whole again; None when it is not
+            known: then they are not until they are subscribed anew.
+
+    """
+    await connection.execute(
+        "UPDATE bridge.stream SET subscribed_at_ms = "
+        "CASE WHEN $3::bigint IS NOT NULL THEN greatest(subscribed_at_ms, $3::bigint) END "
+        "WHERE account_id = ANY ($1::uuid[]) AND market = $2 AND subscribed_at_ms IS NOT NULL",
+        list(accounts),
+        market,
+        since_ms,
+    )
+
+
 async def cover(connection: Connection, account_id: UUID, market: str) -> tuple[int, int | None] | None:
     """Return since when an account's stream is without a gap and through when that is proven (PROTOCOL 7).
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from services.fill_listener.apply import Arrival
 from shared.database.settle import settle
 from shared.domain.reports import report_of_answer
 from tests.listening import LocalMarket, Trader, local_market, until
@@ -281,3 +282,39 @@ async def test_a_position_the_bot_closed_is_told_once(market: LocalMarket, trade
     await trader.filled(await trader.buy("0.1", exchange_order_id=2))
     assert [row["status"] for row in trader.positions()] == ["closed"]
     assert await told()
+
+
+async def test_a_row_the_bot_holds_delays_only_its_own_order(market: LocalMarket, trader: Trader) -> None:
+    """The bot keeps one row locked: the other order is applied meanwhile, the stream admits its gap."""
+    market.monkeypatch.setattr("services.fill_listener.apply.ROW_HELD_RETRY_S", 0.05)
+    await market.listen()
+    since = await market.pool.fetchval("SELECT subscribed_at_ms FROM bridge.stream")
+    held, free = await trader.order(exchange_order_id=1), await trader.order(exchange_order_id=2)
+    with trader.bot.connection.transaction():
+        trader.bot.connection.execute("SELECT 1 FROM orders WHERE id = %s FOR UPDATE", [held.order_id])
+        for order in (held, free):
+            await trader.send(order, type="MARKET", quantity="0.01")
+        await trader.filled(free)
+
+        async def gap_told() -> bool:
+            return bool(await market.pool.fetchval("SELECT subscribed_at_ms > $1 FROM bridge.stream", since))
+
+        await until(gap_told, "the stream proves nothing before now")
+    await trader.filled(held)
+
+
+async def test_an_event_that_cannot_be_read_leaves_a_gap(market: LocalMarket, trader: Trader) -> None:
+    """It may have been about any order: the stream proves nothing before it, the orders are asked for."""
+    listener = await market.listen()
+    since = await market.pool.fetchval("SELECT subscribed_at_ms FROM bridge.stream")
+    order = await trader.order()
+    answer = await trader.send(order, type="LIMIT", quantity="0.01", price="50000", timeInForce="GTC")
+    await until(lambda: trader.row(order)["exchange_order_id"] == str(answer["orderId"]), "it rests")
+    (carrier,) = listener.carriers()
+    carrier.lane.put(Arrival(trader.account, {**order.event(), "X": "SOMETHING_NEW"}))
+
+    async def gap_told() -> bool:
+        return bool(await market.pool.fetchval("SELECT subscribed_at_ms > $1 FROM bridge.stream", since))
+
+    await until(gap_told, "the stream proves nothing before now")
+    assert listener.metrics.alarms("event_unreadable")._value.get() == 1

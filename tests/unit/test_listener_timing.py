@@ -86,6 +86,14 @@ def test_whatever_is_heard_starts_the_clock_anew() -> None:
         assert quiet.due(second + 0.5) == []
 
 
+def test_a_question_without_answer_is_repeated_later() -> None:
+    """While the exchange does not answer, its orders are not asked for every moment."""
+    quiet = Quiet()
+    quiet.unanswered(attempt(), 0)
+    quiet.unanswered(attempt(), 5)
+    assert [second for second in range(30) if quiet.due(second)] == [RESTS_S[1]]
+
+
 def test_an_order_that_ended_is_not_asked_for() -> None:
     """Its clock stops."""
     quiet = Quiet()
