@@ -11,6 +11,7 @@ from services.command_line import (
     exchange,
     grants,
     halt,
+    keys,
     migrate,
     order,
     orders,
@@ -44,12 +45,14 @@ app.command("switches", rich_help_panel=LOOK)(halt.switches)
 app.command("halt", rich_help_panel=STEER)(halt.halt)
 app.command("resume", rich_help_panel=STEER)(halt.resume)
 app.command("reduce-only", rich_help_panel=STEER)(halt.reduce_only)
+app.command("clear-breaker", rich_help_panel=STEER)(halt.breaker)
 app.command("place", rich_help_panel=STEER)(place.place)
 app.command("cancel", rich_help_panel=STEER)(place.cancel)
 app.command("resolve", rich_help_panel=STEER)(resolve.resolve)
 app.command("adopt", rich_help_panel=STEER)(adopt.adopt)
 SET_UP = "Set up"
 app.add_typer(accounts.app, name="accounts", rich_help_panel=SET_UP)
+app.add_typer(keys.app, name="keys", rich_help_panel=SET_UP)
 
 
 def main() -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.command_line.scope import Account, Symbol, chosen
-from services.command_line.session import connected, operator_name
-from services.command_line.terminal import ExitCode, Json, moment, print_json, table
+from services.command_line.session import connected, operator_name, parse_id
+from services.command_line.terminal import CommandError, ExitCode, Json, clean, moment, print_json, table
 from shared.database import controls
 
 if TYPE_CHECKING:
@@ -177,6 +177,23 @@ def switches(as_json: Json = False) -> None:
         print_json(rows)
     else:
         typer.echo(_listed(rows) if rows else "Nothing keeps orders from being sent.")
+
+
+def breaker(
+    user: Annotated[str, typer.Argument(help="The user's id.")],
+    reason: Reason = "cleared by the operator",
+    as_json: Json = False,
+) -> None:
+    """Clear a user's tripped circuit breaker; the bot never resets its own. `bridge switches` lists them."""
+    with connected() as connection:
+        user_id = parse_id(user, "user")
+        was = controls.clear_breaker(connection, user_id, by=operator_name(), why=reason)
+    if was is None:
+        raise CommandError(f"No breaker of user {user_id} is tripped.", ExitCode.NOT_FOUND)
+    if as_json:
+        print_json({"user": user_id, "was": was})
+    else:
+        typer.echo(f"Cleared: {clean(was)}. A new trip counts again.")
 
 
 def _listed(rows: Sequence[Row]) -> str:

@@ -98,3 +98,10 @@ def cancel(
     ids = None if order_ids is None else list(order_ids)
     with changing(connection):
         return run(connection, "cancel_rows", ids, scope.kind, scope.key, sent_only, by)
+
+
+def clear_breaker(connection: Connection, user_id: UUID, *, by: str, why: str) -> str | None:
+    """Clear a user's tripped breaker; returns why it had tripped, None when it had not."""
+    with changing(connection):
+        rows = run(connection, "clear_breaker", user_id, by, why)
+    return rows[0]["reason"] if rows else None

@@ -117,7 +117,9 @@ CREATE FUNCTION bridge.breaker_reason(of_user uuid) RETURNS text
         (SELECT b.reason FROM bridge.breaker AS b
           WHERE b.user_id = of_user AND b.cleared_at IS NULL AND (b.reset_at IS NULL OR b.reset_at > clock_timestamp())),
         (SELECT coalesce(c.trigger_reason, '') FROM public.circuit_breaker_states AS c
-          WHERE c.user_id = of_user AND c.is_triggered AND (c.reset_at IS NULL OR c.reset_at > clock_timestamp())
+          WHERE c.user_id = of_user AND c.is_triggered
+            -- a reset_at that lies before the trip is left over from an earlier day
+            AND (c.reset_at IS NULL OR c.reset_at > clock_timestamp() OR c.reset_at <= c.triggered_at)
             AND NOT EXISTS (SELECT FROM bridge.breaker AS b
                              WHERE b.user_id = of_user
                                AND b.tripped_at >= coalesce(c.triggered_at, c.reset_at, '-infinity'))))

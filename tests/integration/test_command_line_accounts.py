@@ -121,7 +121,7 @@ def test_a_key_that_does_not_work_is_not_stored(terminal: Terminal, user: UUID) 
 
 
 def test_check(terminal: Terminal, exchange: AtExchange, bot: Bot, user: UUID) -> None:
-    """A working key shows uid, permissions, clock and limits; a revoked or unreadable one fails with advice."""
+    """A working key shows uid, permissions, clock, limits; a revoked or unreadable one fails with advice."""
     good = bot.account(user, label="good", **exchange.key)
     checks = terminal.json("accounts", "check", "good")[0]["checks"]
     told = {finding["check"]: finding for finding in checks}

@@ -1,0 +1,2 @@
+-- The new blobs open: forget all old ones.
+DELETE FROM bridge.former_key RETURNING account_id
