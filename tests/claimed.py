@@ -98,6 +98,7 @@ async def claimed(
     quote: str = "USDT",
     lot_step: str = "0.00001",
     exchange_order_id: int = 100,
+    parameters: str = "",
     **columns: Any,
 ) -> Claimed:
     """Insert an order as the bot does and put it where a claim leaves it.
@@ -110,7 +111,8 @@ async def claimed(
         quote: quote asset.
         lot_step: of the symbol.
         exchange_order_id: what the exchange will call it.
-        columns: of the row.
+        parameters: what was signed.
+        columns: of the row; `market_type` decides the market.
 
     """
     user_id, account_id = account
@@ -129,7 +131,7 @@ async def claimed(
             "INSERT INTO bridge.attempt (order_id, number, client_order_id, account_id, user_id, market, "
             "symbol, parameters, signed_at_ms, recv_window_ms, base_url, api_key_hash, epoch, token, "
             "base_asset, quote_asset, lot_step) "
-            "VALUES ($1, 1, $2, $3, $10, 'spot', $4, '', 0, 5000, $5, '', 1, $6, $7, $8, $9)",
+            "VALUES ($1, 1, $2, $3, $10, $11, $4, $12, 0, 5000, $5, '', 1, $6, $7, $8, $9)",
             order_id,
             client_order_id(order_id, 1),
             account_id,
@@ -140,6 +142,8 @@ async def claimed(
             quote,
             Decimal(lot_step),
             user_id,
+            str(columns.get("market_type", Market.SPOT)),
+            parameters,
         )
     return Claimed(
         order_id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 import structlog
@@ -70,23 +70,11 @@ async def store_fills(
         statement("store_fills"),
         *as_columns(
             [
-                (
-                    *fill.key,
+                _columns_of(
+                    fill,
                     report.order_id,
                     report.number,
-                    fill.client_order_id,
-                    rows[report.order_id, report.number]["strategy_id"],
-                    fill.side,
-                    fill.position_side,
-                    fill.price,
-                    fill.quantity,
-                    fill.quote,
-                    fill.commission,
-                    fill.commission_asset,
-                    fill.commission_in_quote,
-                    fill.realized,
-                    fill.is_maker,
-                    fill.traded_at,
+                    _strategy(fill, rows[report.order_id, report.number]),
                     report.source,
                 )
                 for fill, report in told
@@ -96,6 +84,63 @@ async def store_fills(
         list(keys),
     )
     return {tuple(row) for row in inserted}
+
+
+async def store_external_fills(connection: Connection, fills: Sequence[Fill], source: str) -> set[FillKey]:
+    """Store executions of orders we did not place, and lock the positions they belong to.
+
+    Args:
+        connection: within a transaction.
+        fills: whose client order ids are known and not in our form.
+        source: `stream` or `query`.
+
+    Returns:
+        The keys of those that were new; the others are compared with what was stored.
+
+    """
+    if not fills:
+        return set()
+    keys = {position_key(fill.account_id, fill.market, fill.symbol) for fill in fills}
+    columns = as_columns([_columns_of(fill, None, None, None, source) for fill in fills], 22)
+    inserted = {tuple(row) for row in await connection.fetch(statement("store_fills"), *columns, list(keys))}
+    again = [fill for fill in fills if fill.key not in inserted]
+    stored = await known_fills(connection, again)
+    for fill in again:
+        fields = contradiction(stored[fill.key], fill)
+        if fields is not None:
+            told_by = _Teller(None, fill.account_id, None, source)
+            await _tell_contradiction(connection, stored[fill.key], fill, told_by, fields)
+    return inserted
+
+
+def _strategy(fill: Fill, row: asyncpg.Record) -> UUID | None:
+    """Say which strategy's position a fill moves; the exchange keeps one for all of them on futures."""
+    strategy: UUID | None = row["strategy_id"]
+    return strategy if fill.market is Market.SPOT else None
+
+
+def _columns_of(
+    fill: Fill, order_id: UUID | None, number: int | None, strategy_id: UUID | None, source: str
+) -> tuple[Any, ...]:
+    return (
+        *fill.key,
+        order_id,
+        number,
+        fill.client_order_id,
+        strategy_id,
+        fill.side,
+        fill.position_side,
+        fill.price,
+        fill.quantity,
+        fill.quote,
+        fill.commission,
+        fill.commission_asset,
+        fill.commission_in_quote,
+        fill.realized,
+        fill.is_maker,
+        fill.traded_at,
+        source,
+    )
 
 
 async def note_contradictions(connection: Connection, pairs: Iterable[tuple[Fill, Fill, OrderReport]]) -> int:
@@ -118,8 +163,17 @@ async def note_contradictions(connection: Connection, pairs: Iterable[tuple[Fill
     return found
 
 
+class _Teller(NamedTuple):
+    """Who told of an execution, where it was no report about an order of ours."""
+
+    order_id: UUID | None
+    account_id: UUID
+    number: int | None
+    source: str
+
+
 async def _tell_contradiction(
-    connection: Connection, stored: Fill, told: Fill, report: OrderReport, fields: str
+    connection: Connection, stored: Fill, told: Fill, report: OrderReport | _Teller, fields: str
 ) -> None:
     data = {"symbol": told.symbol, "trade_id": told.trade_id, "fields": fields, "source": report.source}
     data |= {"stored": asdict(stored), "told": asdict(told)}

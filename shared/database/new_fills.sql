@@ -3,7 +3,7 @@
 -- $1 accounts  $2 markets  $3 symbols
 SELECT f.account_id, f.market, f.environment_epoch, f.symbol, f.exchange_order_id, f.trade_id, f.order_id,
        f.client_order_id, f.side, f.position_side, f.price, f.quantity, f.quote, f.commission, f.commission_asset,
-       f.commission_in_quote, f.realized, f.is_maker, f.traded_at, f.strategy_id,
+       f.commission_in_quote, f.realized, f.is_maker, f.traded_at, f.strategy_id, o.strategy_id AS order_strategy_id,
        coalesce(h.user_id, x.user_id) AS user_id, coalesce(o.reasoning, '') AS reasoning,
        coalesce(h.base_asset, a.base_asset) AS base_asset, coalesce(h.quote_asset, a.quote_asset) AS quote_asset,
        coalesce(h.dust_below, a.lot_step) AS dust_below,
@@ -28,8 +28,8 @@ SELECT f.account_id, f.market, f.environment_epoch, f.symbol, f.exchange_order_i
          FROM public.positions AS r
         WHERE h.id IS NULL AND r.status = 'open' AND r.size > 0 AND r.user_id = x.user_id
           AND r.exchange_account_id = f.account_id AND r.market_type::text = f.market
-          AND bridge.key_symbol(r.symbol) = f.symbol AND r.strategy_id IS NOT DISTINCT FROM f.strategy_id
-          AND (f.market = 'futures' OR r.side = 'long')
+          AND bridge.key_symbol(r.symbol) = f.symbol
+          AND (f.market = 'futures' OR (r.side = 'long' AND r.strategy_id IS NOT DISTINCT FROM f.strategy_id))
           AND (f.position_side = 'BOTH' OR upper(r.side::text) = f.position_side)
           AND NOT EXISTS (SELECT FROM bridge.position AS ours WHERE ours.id = r.id)
         ORDER BY r.opened_at, r.id

@@ -11,8 +11,11 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import structlog
+
 from shared.database.ledger import as_columns, as_json, position_key, read_fill
 from shared.database.statements import statement
+from shared.domain.futures_positions import realized_difference
 from shared.domain.holding import Change, Counted, Kind, count_again, count_in
 from shared.domain.money import ZERO
 from shared.domain.order import Market
@@ -20,7 +23,7 @@ from shared.domain.position import Cycle, OutOfOrderError, Position, PositionSid
 from shared.domain.projection import project
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from decimal import Decimal
     from typing import Any
     from uuid import UUID
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
     import asyncpg
 
     from shared.database.connect import Connection
+    from shared.domain.fill import Fill
+
+log = structlog.get_logger(__name__)
 
 HoldingKey = tuple["UUID", str, str]
 
@@ -169,13 +175,28 @@ async def _count(connection: Connection, rows: list[asyncpg.Record], work: _Work
         ids = {start.cycle.number: open_id} if start.cycle is not None else {}
         unmatched = (first["unmatched"] or ZERO) + _quantity(counted)
         written = _Written(counted, counted.cycles, ids, frozenset(), unmatched)
+        difference = realized_difference(start, counted, fills)
+        if difference is not None:
+            work.events.append(_difference_json(first, fills, difference))
     reasoning = next((row["reasoning"] for row in rows if row["reasoning"]), "")
-    _put(work, first, first["holding_id"] or uuid4(), written, reasoning)
+    strategy = next((row["order_strategy_id"] for row in rows if row["order_strategy_id"]), None)
+    _put(work, first, first["holding_id"] or uuid4(), written, reasoning, strategy)
     work.fills += [dict(zip(_FILL_KEY, fill.key, strict=True)) for fill in fills]
 
 
-def _put(work: _Work, row: asyncpg.Record, holding_id: UUID, written: _Written, reasoning: str) -> None:
-    """Add what became of a holding to what is going to be written."""
+def _put(
+    work: _Work,
+    row: asyncpg.Record,
+    holding_id: UUID,
+    written: _Written,
+    reasoning: str,
+    strategy: UUID | None = None,
+) -> None:
+    """Add what became of a holding to what is going to be written.
+
+    A holding that is nobody's alone (futures) shows new lives under the strategy of the order that began
+    them.
+    """
     work.holdings.append(_holding_json(row, holding_id, written))
     ids = dict(written.ids)
     for cycle in written.cycles:
@@ -183,6 +204,7 @@ def _put(work: _Work, row: asyncpg.Record, holding_id: UUID, written: _Written, 
         work.cycles.append(
             {
                 **_cycle_json(row, cycle),
+                "strategy_id": row["strategy_id"] or strategy,
                 "id": identity,
                 "holding_id": holding_id,
                 "is_new": cycle.number not in written.ids,
@@ -264,6 +286,7 @@ def _cycle(row: asyncpg.Record) -> Cycle:
         last_price=row["last_price"],
         opened_at=row["opened_at"],
         closed_at=row["closed_at"],
+        liquidated=row.get("status") == "liquidated",
     )
 
 
@@ -302,7 +325,7 @@ def _holding_json(row: asyncpg.Record, holding_id: UUID, written: _Written) -> d
 def _cycle_json(row: asyncpg.Record, cycle: Cycle) -> dict[str, Any]:
     shown = project(cycle)
     return {
-        **{name: row[name] for name in ("account_id", "user_id", "market", "symbol", "strategy_id")},
+        **{name: row[name] for name in ("account_id", "user_id", "market", "symbol")},
         "display_symbol": f"{row['base_asset']}/{row['quote_asset']}",
         "number": cycle.number,
         "side": cycle.side,
@@ -354,6 +377,29 @@ def _unmatched_json(row: asyncpg.Record, quantity: Decimal) -> dict[str, Any]:
     return {
         "kind": "position_unmatched",
         "order_id": None,
+        "account_id": row["account_id"],
+        "data": data,
+    }
+
+
+def _difference_json(row: asyncpg.Record, fills: Sequence[Fill], difference: Decimal) -> dict[str, Any]:
+    """Tell that the exchange reckons another profit than we do: one of us misses an execution."""
+    log.warning(
+        "position.realized_differs",
+        account_id=str(row["account_id"]),
+        symbol=row["symbol"],
+        difference=str(difference),
+        advice="compare bridge.fill with the trade list of the exchange; trades from before us are not in it",
+    )
+    data = {
+        "symbol": row["symbol"],
+        "position_side": row["position_side"],
+        "difference": difference,
+        "trades": [fill.trade_id for fill in fills],
+    }
+    return {
+        "kind": "realized_differs",
+        "order_id": fills[-1].order_id,
         "account_id": row["account_id"],
         "data": data,
     }

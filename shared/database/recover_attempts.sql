@@ -1,7 +1,9 @@
 -- PROTOCOL 10: attempts this history has forgotten, made again from what the exchange shows of them. Only for rows we know.
 -- $1 order ids  $2 numbers  $3 accounts  $4 client order ids  $5 symbols  $6 base assets  $7 quote assets
 WITH forgotten AS MATERIALIZED (
-    SELECT r.*, e.market, e.user_id
+    SELECT r.*, e.market, e.user_id,
+           CASE WHEN e.market = 'futures' AND o.type::text IN ('stop_market', 'stop_limit')
+                THEN 'algoType=CONDITIONAL' ELSE '' END AS parameters
       FROM unnest($1::uuid[], $2::smallint[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[])
            AS r (order_id, number, account_id, client_order_id, symbol, base_asset, quote_asset)
       JOIN bridge.outbox AS e ON e.order_id = r.order_id AND e.account_id = r.account_id
@@ -17,7 +19,7 @@ WITH forgotten AS MATERIALIZED (
     INSERT INTO bridge.attempt (order_id, number, client_order_id, account_id, user_id, market, symbol, parameters,
                                 signed_at_ms, recv_window_ms, base_url, api_key_hash, epoch, token, outcome, reason_code,
                                 reason, base_asset, quote_asset)
-    SELECT f.order_id, f.number, f.client_order_id, f.account_id, f.user_id, f.market, f.symbol, '', 0, 0, '', '',
+    SELECT f.order_id, f.number, f.client_order_id, f.account_id, f.user_id, f.market, f.symbol, f.parameters, 0, 0, '', '',
            (SELECT max(id) FROM bridge.epoch), gen_random_uuid(),
            -- where another attempt is live, this one is late evidence
            CASE WHEN EXISTS (SELECT FROM bridge.attempt AS live

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from shared.domain.fees import commission_in_quote
 from shared.domain.money import COLUMN_STEP, ZERO, exactly, parse_decimal
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_PRICES: Mapping[tuple[str, str], Decimal] = MappingProxyType({})
+
+LIQUIDATION: Final = "autoclose-"
+"""How the client ids of a liquidation's orders begin."""
 
 FillKey = tuple["UUID", Market, int, str, str, int]
 
@@ -90,6 +93,15 @@ class Fill:
             self.exchange_order_id,
             self.trade_id,
         )
+
+    @property
+    def liquidates(self) -> bool:
+        """Whether the exchange did it to close a position that had run out of margin.
+
+        Its orders are told by their client id (Futures docs, "Event: Order Update": `autoclose-`);
+        auto-deleveraging (`adl_autoclose`) closes a position at a gain and is an ordinary close.
+        """
+        return self.market is Market.FUTURES and self.client_order_id.startswith(LIQUIDATION)
 
     @property
     def moment(self) -> tuple[datetime, int, str]:

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from shared.domain.fill import FillOrigin
     from shared.domain.order import Side
 
-LIQUIDATION: Final = "autoclose-"
-"""How the client ids of liquidation orders begin; auto-deleveraging has `adl_autoclose`."""
 POSITION_SIDES: Final = frozenset({"BOTH", "LONG", "SHORT"})
 
 

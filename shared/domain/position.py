@@ -86,6 +86,7 @@ class Cycle:
         last_price: price of the last fill.
         opened_at: time of the first fill.
         closed_at: time of the last fill when flat, else None.
+        liquidated: the exchange closed it by force.
 
     """
 
@@ -102,6 +103,7 @@ class Cycle:
     last_price: Decimal
     opened_at: datetime
     closed_at: datetime | None = None
+    liquidated: bool = False
 
     @property
     def exit_price(self) -> Decimal:
@@ -309,7 +311,7 @@ def _close(position: Position, fill: Fill, step: _Step) -> Position:
     )
     if cycle.size and cycle.size >= position.rules.dust_below:
         return replace(position, cycle=cycle)
-    ended = replace(cycle, size=ZERO, cost=ZERO, closed_at=fill.traded_at)
+    ended = replace(cycle, size=ZERO, cost=ZERO, closed_at=fill.traded_at, liquidated=fill.liquidates)
     return replace(
         position,
         cycle=None,

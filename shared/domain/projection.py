@@ -49,7 +49,7 @@ class PositionFigures:
         unrealized_pnl: in quote; 0 when closed.
         unrealized_pnl_pct: in percent points; 0 when closed.
         realized_pnl: in quote, net of fees, partial closes included.
-        status: open or closed.
+        status: open, closed or liquidated.
         opened_at: time of the first fill.
         closed_at: time of the last one, None while open.
 
@@ -88,10 +88,16 @@ def project(cycle: Cycle, mark: Decimal | None = None) -> PositionFigures:
         unrealized_pnl=pnl,
         unrealized_pnl_pct=percent,
         realized_pnl=_column(cycle.realized),
-        status=PositionStatus.CLOSED if closed else PositionStatus.OPEN,
+        status=_status(cycle),
         opened_at=cycle.opened_at,
         closed_at=cycle.closed_at,
     )
+
+
+def _status(cycle: Cycle) -> PositionStatus:
+    if cycle.closed_at is None:
+        return PositionStatus.OPEN
+    return PositionStatus.LIQUIDATED if cycle.liquidated else PositionStatus.CLOSED
 
 
 def unrealized(
