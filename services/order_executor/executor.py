@@ -31,7 +31,7 @@ from services.order_executor.slots import Slots
 from services.order_executor.take_in import TakeIn
 from services.order_executor.venues import Venues
 from shared.binance.rest import Answer
-from shared.database import leases, outbox
+from shared.database import breakers, leases, outbox
 from shared.database.claim import claim
 from shared.database.connect import DATABASE_AWAY
 from shared.database.ledger import environment_epoch
@@ -185,9 +185,16 @@ class Executor:
         epoch = await self._epochs.look()
         await self._open_venues()
         await self._recheck.look(epoch)
+        await self._remember_breakers()
         await self._pauses.refresh()
         self._measure(epoch)
         await self._canceller.look()
+
+    async def _remember_breakers(self) -> None:
+        """Take down what the bot has tripped, before it un-trips it by accident (DESIGN 5)."""
+        async with self._pool.acquire() as connection:
+            for user_id, reason in (await breakers.remember(connection)).items():
+                log.warning("breaker.tripped", user_id=str(user_id), reason=reason)
 
     async def _open_venues(self) -> None:
         """Open the venues of the active accounts before the first order needs them."""

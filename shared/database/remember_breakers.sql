@@ -1,5 +1,5 @@
--- DESIGN 5: remember every circuit breaker the bot has tripped, before it un-trips its own row by accident. A reset_at that lies
--- before the trip is left over from an earlier day: then only an operator resets it.
+-- DESIGN 5: remember every breaker the bot has tripped; the bot un-trips its row by accident. A new trip of a user replaces
+-- his old one, cleared or not. A reset_at that lies before the trip is left over from an earlier day and ends nothing.
 INSERT INTO bridge.breaker AS b (user_id, tripped_at, reason, reset_at)
 SELECT c.user_id, coalesce(c.triggered_at, c.reset_at, '-infinity'), coalesce(c.trigger_reason, ''),
        CASE WHEN c.triggered_at IS NULL OR c.reset_at > c.triggered_at THEN c.reset_at END

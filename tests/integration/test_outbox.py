@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
-from shared.database import outbox
+from shared.database import breakers, outbox
 from shared.database.connect import open_pool
 from shared.database.outbox import Key
 from tests.bot import order_row
@@ -493,3 +494,211 @@ async def test_orders_of_the_last_minute_are_counted_by_user(
     await connection.execute("UPDATE bridge.attempt SET claimed_at = claimed_at - interval '61 s'")
     (entry,) = await peek(connection)
     assert entry.sent_last_minute == 0
+
+
+# -- Parents, gaps and rows that change -----------------------------------------------------------
+
+
+async def test_parent_cancelled_in_the_database_only_is_not_over(
+    connection: Connection, bot: Bot, rows: Rows
+) -> None:
+    """While the exchange has not confirmed the cancel the parent may still fill: its child waits."""
+    parent = rows(symbol="ETH/USDT")
+    child = rows(parent_order_id=parent)
+    await put(connection, parent, "submitted")
+    bot.cancel(parent)
+    assert await ready(connection) == []
+    await put(connection, parent, "done")
+    assert await ready(connection) == [child]
+
+
+async def test_child_is_told_what_its_parent_filled(connection: Connection, bot: Bot, rows: Rows) -> None:
+    """The filled quantity of the parent's row comes with the look, 0 without a parent."""
+    parent = rows(symbol="ETH/USDT")
+    rows(parent_order_id=parent)
+    rows(symbol="SOL/USDT")
+    await put(connection, parent, "done")
+    bot.connection.execute(
+        "UPDATE orders SET status = 'canceled', filled_amount = 0.25 WHERE id = %s", [parent]
+    )
+    assert [entry.parent_filled for entry in await peek(connection)] == [Decimal("0.25"), 0]
+
+
+async def test_any_number_of_long_unknown_rows_is_passed(connection: Connection, rows: Rows) -> None:
+    """However many of a key are unknown for long, the next one goes."""
+    for _ in range(8):
+        await put(connection, rows(), "unknown", changed=LONG_AGO)
+    last = rows()
+    assert await ready(connection) == [last]
+
+
+async def test_reducing_row_waits_for_fills_not_applied_yet(connection: Connection, rows: Rows) -> None:
+    """The exchange says a buy was executed, its fills are missing: a sell waits, but not for ever."""
+    buy = rows()
+    await claim_all(connection)
+    await connection.execute(
+        "UPDATE bridge.attempt SET outcome = 'accepted', exchange_status = 'FILLED', executed = 1, "
+        "settled_at = clock_timestamp()"
+    )
+    await put(connection, buy, "submitted")
+    sell, next_buy = rows(side="sell"), rows(symbol="ETH/USDT")
+    assert await ready(connection) == [next_buy]
+    await connection.execute("UPDATE bridge.attempt SET settled_at = clock_timestamp() - interval '91 s'")
+    assert await ready(connection) == [sell, next_buy]
+    await connection.execute("UPDATE bridge.attempt SET settled_at = clock_timestamp(), filled = 1")
+    assert await ready(connection) == [sell, next_buy]
+
+
+async def test_look_goes_on_after_the_last_row(connection: Connection, rows: Rows) -> None:
+    """Page by page every ready row is reached, none twice."""
+    orders = [rows(symbol=f"A{number}/USDT") for number in range(5)]
+    seen: list[UUID] = []
+    after = 0
+    while page := await peek(connection, limit=2, after=after):
+        seen += [entry.order.id for entry in page]
+        after = page[-1].entry_id
+    assert seen == orders
+
+
+async def test_row_that_was_changed_is_taken_in_again(connection: Connection, bot: Bot, rows: Rows) -> None:
+    """A row that names another account or symbol now is said to, and gets its new key."""
+    order = rows(symbol="BTC/USDT")
+    other = bot.account(rows.user)
+    bot.connection.execute(
+        "UPDATE orders SET exchange_account_id = %s, symbol = 'ETH/USDT', side = 'sell'", [other]
+    )
+    (entry,) = await peek(connection)
+    assert not entry.as_taken_in
+    await outbox.take_in_again(connection, [entry.entry_id])
+    (entry,) = await peek(connection)
+    assert (entry.order.id, entry.as_taken_in) == (order, True)
+    assert entry.key == Key(other, "spot", "ETHUSDT")
+
+
+async def test_row_that_names_the_nil_account_is_for_the_one_it_resolves_to(
+    connection: Connection, bot: Bot, database: str, rows: Rows
+) -> None:
+    """Possible where the foreign key is missing: trigger and sweep take the user's only account."""
+    with psycopg.connect(database, autocommit=True) as owner:
+        owner.execute("ALTER TABLE orders DROP CONSTRAINT orders_exchange_account_id_fkey")
+    order = bot.order(rows.user, UUID(int=0))
+    for _ in range(2):
+        (entry,) = await peek(connection)
+        assert (entry.order.id, entry.order.account_id) == (order, rows.account)
+        assert entry.account is not None
+        assert entry.as_taken_in
+        await connection.execute("DELETE FROM bridge.outbox")
+        await outbox.take_in_missed(connection)
+
+
+async def test_strategys_capital_is_its_users(connection: Connection, bot: Bot, rows: Rows) -> None:
+    """A row's strategy brings its capital; another user's brings none, and no strategy no limit."""
+    own, stranger = bot.strategy(rows.user), bot.strategy(bot.user())
+    for symbol, strategy in (("BTC/USDT", own), ("ETH/USDT", stranger), ("SOL/USDT", None)):
+        rows(symbol=symbol, strategy_id=strategy)
+    assert [entry.strategy_capital for entry in await peek(connection)] == [1000, 0, None]
+
+
+# -- Age (PROTOCOL 1) -----------------------------------------------------------------------------
+
+
+async def aged(connection: Connection, order_id: UUID, minutes: int) -> int:
+    """Make an entry that old; returns its id."""
+    entry: int = await connection.fetchval(
+        "UPDATE bridge.outbox SET age_from = clock_timestamp() - make_interval(mins => $2), "
+        "created_at = clock_timestamp() - make_interval(mins => $2) WHERE order_id = $1 RETURNING id",
+        order_id,
+        minutes,
+    )
+    return entry
+
+
+async def test_time_spent_behind_moving_rows_is_not_age(connection: Connection, rows: Rows) -> None:
+    """A row behind a moving queue is as old as its turn; a queue that stands still makes it older."""
+    first = rows()
+    second = rows()
+    entry = await aged(connection, second, 60)
+    await claim_all(connection)
+    await put(connection, first, "submitted")
+    await connection.execute(
+        "UPDATE bridge.attempt SET outcome = 'accepted', claimed_at = clock_timestamp() - interval '3 min', "
+        "settled_at = clock_timestamp() - interval '2 min'"
+    )
+    age = await outbox.own_age(connection, entry)
+    assert timedelta(minutes=2) <= age < timedelta(minutes=3)
+    (looked,) = await peek(connection)
+    assert looked.age < timedelta(minutes=3), "kept with the entry"
+
+
+async def test_time_spent_waiting_for_nothing_is_age(connection: Connection, rows: Rows) -> None:
+    """Without earlier rows sent, a row is as old as it is: a halt does not keep it young."""
+    rows(symbol="ETH/USDT")
+    entry = await aged(connection, rows(), 60)
+    await claim_all(connection, limit=1)
+    assert await outbox.own_age(connection, entry) >= timedelta(minutes=60)
+
+
+async def test_age_of_a_child_starts_when_its_parent_is_over(connection: Connection, rows: Rows) -> None:
+    """It waited for its parent for an hour; that is no reason to hold it."""
+    parent = rows(symbol="ETH/USDT")
+    entry = await aged(connection, rows(parent_order_id=parent), 60)
+    await put(connection, parent, "done", changed="clock_timestamp() - interval '1 minute'")
+    age = await outbox.own_age(connection, entry)
+    assert timedelta(minutes=1) <= age < timedelta(minutes=2)
+
+
+# -- Circuit breakers -----------------------------------------------------------------------------
+
+
+async def breaker_of(connection: Connection) -> str | None:
+    (entry,) = await peek(connection)
+    return entry.breaker
+
+
+async def test_trip_is_seen_at_once_and_remembered(connection: Connection, bot: Bot, rows: Rows) -> None:
+    """The bot un-trips its own row by accident: what was seen once counts on."""
+    rows()
+    assert await breaker_of(connection) is None
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    bot.trip_breaker(rows.user, "drawdown", reset_at=tomorrow)
+    assert await breaker_of(connection) == "drawdown"
+    assert await breakers.remember(connection) == {rows.user: "drawdown"}
+    assert await breakers.remember(connection) == {}
+    bot.connection.execute("UPDATE circuit_breaker_states SET is_triggered = false, trigger_reason = NULL")
+    assert await breaker_of(connection) == "drawdown"
+
+
+async def test_trip_ends_when_its_time_has_passed(connection: Connection, bot: Bot, rows: Rows) -> None:
+    """The bot never resets it on purpose, so `reset_at` counts."""
+    rows()
+    now = datetime.now(UTC)
+    bot.trip_breaker(rows.user, triggered_at=now - timedelta(hours=2), reset_at=now - timedelta(hours=1))
+    await breakers.remember(connection)
+    assert await breaker_of(connection) is None
+
+
+async def test_reset_left_over_from_before_the_trip_does_not_end_it(
+    connection: Connection, bot: Bot, rows: Rows
+) -> None:
+    """A `reset_at` of an earlier day says nothing about this trip: only an operator ends it."""
+    rows()
+    now = datetime.now(UTC)
+    bot.trip_breaker(rows.user, triggered_at=now - timedelta(hours=1), reset_at=now - timedelta(days=3))
+    await breakers.remember(connection)
+    assert await breaker_of(connection) == "daily drawdown"
+
+
+async def test_cleared_trip_stays_cleared_and_the_next_one_counts(
+    connection: Connection, bot: Bot, rows: Rows
+) -> None:
+    """The bot's row still shows the old trip; a new trip is another one."""
+    rows()
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    bot.trip_breaker(rows.user, "first", reset_at=tomorrow)
+    await breakers.remember(connection)
+    await connection.execute("UPDATE bridge.breaker SET cleared_at = clock_timestamp(), cleared_by = 'ops'")
+    assert await breakers.remember(connection) == {}
+    assert await breaker_of(connection) is None
+    bot.trip_breaker(rows.user, "second", reset_at=tomorrow)
+    assert await breakers.remember(connection) == {rows.user: "second"}
+    assert await breaker_of(connection) == "second"
