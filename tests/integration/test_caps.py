@@ -12,7 +12,9 @@ import pytest
 
 from shared.database.caps import InUse, Rate
 from shared.database.connect import open_pool
+from shared.database.holdings import held_size
 from shared.database.settle import settle
+from shared.domain.order import Side
 from shared.domain.settlement import Outcome
 from shared.domain.states import AttemptOutcome
 from tests.claimed import Claimed
@@ -438,3 +440,30 @@ async def test_closed_position_uses_nothing(
     sell = at_exchange(selling, account[1], side="sell")
     await settle(connection, [sell.report(sell.trade(2, "0.005", "70000", last=True))])
     assert await in_use(connection, bot, account) == 0
+
+
+async def test_what_is_being_sold_is_not_sold_again(
+    connection: Connection, bot: Bot, account: tuple[UUID, UUID]
+) -> None:
+    """A sell that is sent, unknown or resting leaves only the rest; its fills change nothing."""
+    intent = await reserve(connection, bot, account, "700")
+    buy = at_exchange(intent, account[1])
+    await settle(connection, [buy.report(buy.trade(1, "0.01", "70000", last=True))])
+
+    async def sellable() -> Decimal:
+        return await held_size(connection, account[1], "BTCUSDT", None, Side.BUY)
+
+    assert await sellable() == D("0.01")
+    bot.order(*account, side="sell")
+    (selling,) = await intents(connection, ask(0, quantity=D("0.004")))
+    await claim_within_caps(connection, [selling])
+    assert await sellable() == D("0.006")
+    await settle(connection, [says(selling, AttemptOutcome.UNKNOWN)])
+    assert await sellable() == D("0.006")
+    sell = at_exchange(selling, account[1], side="sell")
+    await settle(connection, [sell.report(sell.event())])
+    assert await sellable() == D("0.006")
+    await settle(connection, [sell.report(sell.trade(2, "0.003", "70000"))])
+    assert await sellable() == D("0.006")
+    await settle(connection, [sell.report(sell.event(x="CANCELED", X="CANCELED"))])
+    assert await sellable() == D("0.007")
