@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,7 +28,7 @@ from shared.domain.attempt import client_order_id
 from tests.bot import ENCRYPTION_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
     from uuid import UUID
 
     from services.local_exchange.settings import Settings
@@ -139,7 +138,13 @@ class AtExchange:
 
     def place_far_below(self, client_order_id: str) -> dict[str, Any]:
         """Place a limit buy that rests."""
-        order = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "quantity": "0.001", "price": "60000.00"}
+        order = {
+            "symbol": "BTCUSDT",
+            "side": "BUY",
+            "type": "LIMIT",
+            "quantity": "0.001",
+            "price": "60000.00",
+        }
         order |= {"timeInForce": "GTC", "newClientOrderId": client_order_id}
         return self._asked(lambda rest, key: _place(rest, key, order))
 
@@ -193,11 +198,13 @@ def make_unknown(
             [number, order],
         )
         connection.execute(
-            "INSERT INTO bridge.attempt (order_id, number, client_order_id, account_id, user_id, market, symbol, "
+            "INSERT INTO bridge.attempt "
+            "(order_id, number, client_order_id, account_id, user_id, market, symbol, "
             "parameters, signed_at_ms, recv_window_ms, base_url, api_key_hash, epoch, token, base_asset, "
             "quote_asset, lot_step, claimed_at) "
             "SELECT order_id, %s, %s, account_id, user_id, market, %s, '', "
-            "extract(epoch FROM clock_timestamp() - interval '1 hour') * 1000, 5000, %s, %s, 1, token, 'BTC', "
+            "extract(epoch FROM clock_timestamp() - interval '1 hour') * 1000, 5000, %s, %s, 1, token, "
+            "'BTC', "
             "'USDT', 0.00001, clock_timestamp() - interval '1 hour' FROM bridge.outbox WHERE order_id = %s",
             [number, name, symbol, base_url, hash_api_key(api_key), order],
         )

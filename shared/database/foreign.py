@@ -1,4 +1,4 @@
-"""PROTOCOL 10: orders at the exchange that we did not place, or do not know although they bear our id form."""
+"""PROTOCOL 10: orders at the exchange that we did not place, or do not know despite our id form."""
 
 from __future__ import annotations
 

@@ -59,7 +59,8 @@ async def test_more_accounts_than_a_connection_takes(market: LocalMarket, bot: B
     await market.listen()
 
     async def on_three() -> bool:
-        return await market.pool.fetchval("SELECT count(DISTINCT connection_id) FROM bridge.stream") == 3
+        heard = await market.pool.fetchval("SELECT count(DISTINCT connection_id) FROM bridge.stream")
+        return bool(heard == 3)
 
     await until(on_three, "seven accounts are heard on three connections")
     for trader in traders:
