@@ -1,4 +1,4 @@
-"""DESIGN 5: circuit breakers the bot tripped, kept until `reset_at` passes or an operator clears them."""
+"""DESIGN 5: circuit breakers the bot tripped, kept until `reset_at` or an operator clears them."""
 
 from __future__ import annotations
 
