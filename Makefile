@@ -6,7 +6,7 @@ READY := $(VENV)/ready
 # What `make proof` runs whole; each prints a table and writes build/proof/NAME.json.
 PROOFS := model conformance
 
-.PHONY: demo test lint format proof bench clean
+.PHONY: demo test lint format proof clean
 
 demo: $(READY)
 	@$(BIN)/bridge demo $(if $(KEEP),--keep)
@@ -25,8 +25,6 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 proof: $(READY) $(PROOFS)
-
-bench: $(READY)
 
 clean:
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
