@@ -54,7 +54,8 @@ class RequestRecord:
 
 def client_order_id(params: dict[str, str]) -> str:
     """Return the client order id a request is about."""
-    return params.get("origClientOrderId") or params.get("newClientOrderId") or ""
+    names = ("origClientOrderId", "newClientOrderId", "clientAlgoId")
+    return next((params[name] for name in names if params.get(name)), "")
 
 
 class EventLog:

@@ -20,7 +20,14 @@ from typing import Any
 
 from tests.conformance.record import Exchange, Operation
 
-CLIENTS = ("spot_sdk", "ccxt_spot", "python_binance_spot")
+CLIENTS = (
+    "spot_sdk",
+    "ccxt_spot",
+    "python_binance_spot",
+    "futures_sdk",
+    "ccxt_futures",
+    "python_binance_futures",
+)
 KEY = "local-exchange-alice-key-not-a-secret"
 SECRET = "local-exchange-alice-secret-not-a-secret"
 PATIENCE_S = 20
@@ -70,7 +77,8 @@ def _wait_for(ports: Path) -> Exchange:
             raise TimeoutError("The local exchange did not start; try python -m services.local_exchange.")
         time.sleep(0.05)
     urls = json.loads(ports.read_text(encoding="utf-8"))
-    return Exchange(urls["rest_url"], urls["ws_api_url"], urls["stream_url"], urls["admin_url"], KEY, SECRET)
+    named = {name: url for name, url in urls.items() if name.endswith("_url")}
+    return Exchange(**named, api_key=KEY, secret=SECRET)
 
 
 def main() -> int:

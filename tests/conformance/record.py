@@ -17,6 +17,9 @@ class Exchange:
     rest_url: str
     ws_api_url: str
     stream_url: str
+    futures_rest_url: str
+    futures_ws_api_url: str
+    futures_stream_url: str
     admin_url: str
     api_key: str
     secret: str

@@ -70,7 +70,7 @@ MODIFY = _trading(
 )
 STATUS = _signed(queries.order, 1, "orderId origClientOrderId", "symbol")
 PLACE_ALGO = _trading(trading.place_algo, 0, ALGO_FIELDS, "algoType symbol side type")
-CANCEL_ALGO = _trading(trading.cancel_algo, 1, "algoId clientAlgoId")
+CANCEL_ALGO = _trading(trading.cancel_algo, 1, "symbol algoId clientAlgoId")
 POSITIONS = _signed(configuration.position_risk_v3, 5, "symbol")
 POSITIONS_V2 = _signed(configuration.position_risk_v2, 5, "symbol")
 BALANCE = _signed(configuration.balance, 5)
@@ -121,7 +121,7 @@ ROUTES: dict[str, dict[str, Operation]] = {
     },
     "/fapi/v1/algoOrder": {
         "POST": PLACE_ALGO,
-        "GET": _signed(queries.algo, 1, "algoId clientAlgoId"),
+        "GET": _signed(queries.algo, 1, "symbol algoId clientAlgoId"),
         "DELETE": CANCEL_ALGO,
     },
     "/fapi/v1/algoOpenOrders": {"DELETE": _trading(trading.cancel_all_algos, 1, "", "symbol")},
