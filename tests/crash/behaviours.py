@@ -10,6 +10,8 @@ from decimal import Decimal
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
+from tests.crash.careless_proxy import OnTheWay
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -41,7 +43,7 @@ class Behaviour:
         answered: what the first POST brings.
         refuses: the account has no money, so that the exchange refuses every order.
         stays_unknown: questions are never answered: `unknown`, an alert, nothing re-sent is the right end.
-        repeated: a proxy on the way repeats the first POST.
+        on_the_way: what a careless proxy does to the first POST; None = there is no proxy.
 
     """
 
@@ -51,7 +53,7 @@ class Behaviour:
     answered: Answered = Answered.CLEARLY
     refuses: bool = False
     stays_unknown: bool = False
-    repeated: bool = False
+    on_the_way: OnTheWay | None = None
 
     @property
     def may_reject(self) -> bool:
@@ -180,7 +182,13 @@ BEHAVIOURS = (
     Behaviour(
         "past the window", lambda scale: [post("delay_arrival", ms=scale.recv_window_ms * 1.4)], rests=True
     ),
-    Behaviour("POST repeated on the way", rests=True, answered=Answered.NOT, repeated=True),
+    Behaviour("POST repeated on the way", rests=True, answered=Answered.NOT, on_the_way=OnTheWay.REPEATED),
+    Behaviour(
+        "connection cut, order late",
+        lambda scale: [rule for rule in _late_and_lagging(scale) if rule["action"] != "never_after"],
+        answered=Answered.NOT_FOR_LONG,
+        on_the_way=OnTheWay.CUT,
+    ),
 )
 
 BY_NAME = {behaviour.name: behaviour for behaviour in BEHAVIOURS}

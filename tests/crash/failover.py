@@ -117,7 +117,7 @@ REJECTS_THEN_SLOW = Behaviour(
     rests=True,
 )
 LAST_MOMENT = Behaviour(
-    "last moment and lag, rests",
+    "last moment and lag, fills",
     lambda scale: [
         post("delay_forward", ms=scale.recv_window_ms * 0.84),
         post("delay_engine", ms=scale.engine_delay_s * 800),
@@ -128,7 +128,6 @@ LAST_MOMENT = Behaviour(
             "ms": scale.query_lag_s * 900,
         },
     ],
-    rests=True,
 )
 
 

@@ -24,6 +24,9 @@ from shared.service import serve as run_service
 from shared.telemetry.metrics import EXECUTOR, LISTENER
 from tests.crash import mutations
 
+NOT_MUTATED = 71
+"""Exit code of a worker whose mutation does not fit the code any more."""
+
 SERVICES = {
     EXECUTOR: lambda: run_service(EXECUTOR, Executor),
     LISTENER: lambda: run_service(LISTENER, FillListener),
@@ -102,6 +105,7 @@ def become(request: dict[str, Any]) -> Never:
         os.environ.update(request["environment"])
         scale_the_transport(request["answer_timeout_s"])
         if request["mutation"]:
+            code = NOT_MUTATED
             mutations.apply(request["mutation"])
         code = SERVICES[request["service"]]()
     except SystemExit as end:

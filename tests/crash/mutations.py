@@ -164,7 +164,7 @@ def settle_without_token_and_state() -> None:
             has_evidence=False,
             token=outcome.token,
             entry_attempts=outcome.number,
-            outcome=None if line.outcome is not outcome.outcome else line.outcome,
+            outcome=line.outcome if line.outcome is AttemptOutcome.UNKNOWN else None,
         )
         return decide(entered, outcome)
 

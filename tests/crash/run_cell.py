@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from tests.crash.careless_proxy import CarelessProxy
 from tests.crash.cells import Mode
+from tests.crash.fork_server import NOT_MUTATED
 from tests.crash.judge import GOOD, Judged, Verdict, judge
 from tests.crash.processes import ProcessError, until
-from tests.crash.repeating_proxy import RepeatingProxy
 from tests.crash.world import Account, pause
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from tests.crash.world import World
 
 _amounts = itertools.count(0)
+
+
+class MutationError(RuntimeError):
+    """A mutation does not fit the code any more; nothing is shown by its cells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,8 @@ class Run:
     def patience_s(self) -> float:
         """How long a step that has to happen may take."""
         scale = self.world.scale
+        if self.mutation is not None:
+            return 10.0  # without its rule it may never end; what it has done by then is judged
         return 20 + 4 * (scale.lease_s + scale.absence_s + scale.answer_timeout_s + scale.sweep_s)
 
     def start(self, failpoints: str = "") -> Forked:
@@ -126,10 +133,14 @@ def await_failure(worker: Forked, mode: Mode, point: str, patience_s: float) -> 
     """
     if mode is Mode.KILL:
         code = worker.wait_ended(patience_s)
-        if code != -signal.SIGKILL:
+        if code not in (-signal.SIGKILL, NOT_MUTATED):
             raise ProcessError(f"ended with {code} instead of being killed:\n{worker.tail()}")
     else:
-        worker.wait(lambda: worker.stopped, patience_s, f"frozen at {point}")
+        worker.wait(lambda: worker.stopped or worker.code is not None, patience_s, f"frozen at {point}")
+    if worker.code == NOT_MUTATED:
+        raise MutationError(worker.tail())
+    if mode is not Mode.KILL and worker.code is not None:
+        raise ProcessError(f"ended with {worker.code} instead of being frozen:\n{worker.tail()}")
 
 
 def run(world: World, cell: Cell, mutation: str | None = None) -> Ran:
@@ -140,8 +151,8 @@ def run(world: World, cell: Cell, mutation: str | None = None) -> Ran:
         account = Account(world, money=money(behaviour))
         stack.callback(account.close)
         port = None
-        if behaviour.repeated:
-            port = stack.enter_context(RepeatingProxy(world.exchange.port)).port
+        if behaviour.on_the_way is not None:
+            port = stack.enter_context(CarelessProxy(world.exchange.port, behaviour.on_the_way)).port
         for rule in behaviour.faults(world.scale):
             account.fault(rule)
         order = account.bot.order(account.user, account.id, amount=amount(), **behaviour.columns)

@@ -218,11 +218,14 @@ class Account:
 
     def facts(self, order: UUID, canceled_at: datetime | None) -> Facts:
         """Collect both sides of one order."""
+        # Nothing is on its way any more.
+        if not until(
+            lambda: all(r["answered_ns"] for r in self.world.exchange.admin("GET", self._posts)), 90
+        ):
+            raise ProcessError("the exchange still works on a request of this account")
         # The account has this one order: whatever else stands there, under whatever id, is one too many.
         ledger = self.world.exchange.admin("GET", f"/ledger?account={self.name}")
-        posts = self.world.exchange.admin(
-            "GET", f"/requests?account={self.name}&path=/api/v3/order&method=POST"
-        )
+        posts = self.world.exchange.admin("GET", self._posts)
         halts = self._rows("SELECT reason FROM bridge.control WHERE halted AND key = %s", str(self.id))
         return Facts(
             row=self.bot.read_order(order),
@@ -236,6 +239,10 @@ class Account:
             ),
             halted=halts[0]["reason"] if halts else "",
         )
+
+    @property
+    def _posts(self) -> str:
+        return f"/requests?account={self.name}&path=/api/v3/order&method=POST"
 
     def questions(self, order: UUID) -> int:
         """Count the questions asked about an order."""

@@ -1,0 +1,4 @@
+.PHONY: crash-matrix
+
+crash-matrix: $(READY)
+	@$(BIN)/python -m tests.crash.matrix
