@@ -31,6 +31,7 @@ from shared.environment import (
     name_of,
     variable,
 )
+from shared.futures_settings import FuturesSettings
 
 __all__ = [
     "Configuration",
@@ -382,6 +383,7 @@ class Configuration(NamedTuple):
     exchange: ExchangeSettings
     protocol: ProtocolSettings
     telemetry: TelemetrySettings
+    futures: FuturesSettings
 
     def secrets(self) -> list[str]:
         """Return every secret of the settings, for the redaction of logs."""
@@ -409,6 +411,7 @@ def load_configuration() -> Configuration:
         load(ExchangeSettings),
         load(ProtocolSettings),
         load(TelemetrySettings),
+        load(FuturesSettings),
     )
     refuse_hurried_live_trading(configuration.guards, configuration.protocol)
     return configuration
@@ -419,6 +422,7 @@ MODELS: tuple[type[Settings], ...] = (
     EncryptionSettings,
     GuardSettings,
     ExchangeSettings,
+    FuturesSettings,
     ProtocolSettings,
     TelemetrySettings,
 )

@@ -22,7 +22,7 @@ from shared.database.connect import DATABASE_AWAY, NotDurableError
 from shared.database.settle import settle
 from shared.domain.fees import commission_in_quote
 from shared.domain.fill import FillOrigin, UnreadablePayloadError
-from shared.domain.reports import report_of_event
+from shared.domain.reports import order_of_event, report_of_event
 from shared.domain.settlement import OrderReport
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class Listeners:
         settled: what was written.
         unreadable: something of an account could not be applied; it must be reconciled.
         foreign: events of orders that are not ours.
+        account: an event about something else than an order.
         orphans: reports in our id form that settling knows nothing of (PROTOCOL 10).
         epoch_changed: the database is another history than before.
 
@@ -73,6 +74,7 @@ class Listeners:
     settled: Callable[[Environment, Settled], None]
     unreadable: Callable[[UUID], None]
     foreign: Callable[[Connection, Environment, Sequence[Arrival]], Awaitable[None]]
+    account: Callable[[Environment, Arrival], None]
     orphans: Callable[[Connection, Environment, Sequence[OrderReport]], Awaitable[list[OrderReport]]]
     epoch_changed: Callable[[], Awaitable[None]]
 
@@ -135,11 +137,13 @@ class Lane:
 
     def _read(self, arrival: Arrival, batch: _Batch) -> None:
         event, market = arrival.event, self.environment.market
-        self._metrics.stream_events(market, str(event.get("x") or event.get("e"))).inc()
-        if event.get("e") != "executionReport":
+        order = order_of_event(event)
+        self._metrics.stream_events(market, str((order or {}).get("x") or event.get("e"))).inc()
+        if order is None:
+            self._listeners.account(self.environment, arrival)
             return
         venue = self.environment.venue
-        pair = self.environment.pair(str(event.get("s")))
+        pair = self.environment.pair(str(order.get("s")))
         origin = FillOrigin(
             account_id=arrival.account_id,
             market=market,

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from shared.binance import ask
 from shared.binance.rest import Answer
+from shared.domain.classify import Expected
 from shared.domain.fill import FillOrigin, UnreadablePayloadError
+from shared.domain.futures_algo import is_algo_id
 from shared.domain.order import Market
 from shared.domain.reports import report_of_query, with_trades
 from shared.domain.settlement import OrderReport
@@ -59,8 +62,12 @@ class Question:
 
         """
         await self._pace.take(ORDER_WEIGHT)
-        rest = environment.venue.rest
-        answer = await rest.order(credentials, attempt.symbol, client_order_id=attempt.client_order_id)
+        answer = await ask.order(
+            environment.venue.rest,
+            credentials,
+            Expected(attempt.client_order_id, attempt.symbol),
+            conditional=attempt.conditional,
+        )
         if not isinstance(answer, Answer):
             return None
         origin = _origin(environment, attempt.account_id, attempt.pair)
@@ -75,6 +82,8 @@ class Question:
         self, environment: Environment, credentials: Credentials, line: Line, pair: tuple[str, str]
     ) -> OrderReport | None:
         """Ask for the trades of an order whose state is known; None when nothing was learned."""
+        if is_algo_id(line.exchange_order_id):
+            return None  # what it became is not known yet; reconciling asks for that
         assert line.exchange_status is not None
         assert line.reported_at is not None
         report = OrderReport(

@@ -27,9 +27,9 @@ from services.fill_listener.share_out import ShareOut
 from services.fill_listener.subscribe import Carrier
 from services.fill_listener.value import Valuer
 from services.fill_listener.venues import Environment, Environments
-from shared.binance.user_stream import MAX_SUBSCRIPTIONS
 from shared.database import epoch as epochs
 from shared.database.connect import DATABASE_AWAY
+from shared.domain.order import Market
 from shared.keys import Keys
 from shared.telemetry.server import State
 
@@ -49,14 +49,15 @@ EPOCH_RETRY_S = 0.25
 
 
 class FillListener:
-    """Everything one listener process runs.
+    """Everything one listener process runs for one market.
 
     Args:
         around: settings, database, telemetry.
+        market: spot or futures.
 
     """
 
-    def __init__(self, around: Surroundings) -> None:
+    def __init__(self, around: Surroundings, market: Market = Market.SPOT) -> None:
         configuration, pool, metrics, redactor, _ = around
         self._configuration = configuration
         self._pool = pool
@@ -68,7 +69,7 @@ class FillListener:
         self._applying: list[asyncio.Task[None]] = []
         self._tasks: asyncio.TaskGroup | None = None
         self._accounts = Accounts()
-        self._environments = Environments(configuration, pool)
+        self._environments = Environments(configuration, pool, redactor)
         self._by_environment: dict[Environment, list[Carrier]] = {}
         self._carriers: dict[UUID, Carrier] = {}
         self._gauges = PositionGauges(metrics)
@@ -81,6 +82,7 @@ class FillListener:
             settled=self._settled,
             unreadable=self._reconciler.want,
             foreign=foreign.record,
+            account=lambda _environment, _arrival: None,
             orphans=foreign.orphans,
             epoch_changed=self._look_at_epoch,
         )
@@ -88,6 +90,7 @@ class FillListener:
             configuration,
             pool,
             self.name,
+            market=market,
             environments=self._environments,
             keys=Keys(configuration.encryption.keyring(), redactor),
             accounts=self._accounts,
@@ -168,7 +171,7 @@ class FillListener:
         if carriers is None:
             carriers = self._follow(environment)
         for carrier in carriers:
-            if len(carrier) < MAX_SUBSCRIPTIONS:
+            if len(carrier) < environment.accounts_per_stream:
                 return carrier
         carrier = Carrier(
             Lane(environment, self._pool, self._listeners, self.metrics),

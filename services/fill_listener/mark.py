@@ -163,7 +163,7 @@ class Marker:
             await self._wanted.wait()
             await asyncio.sleep(BackOff().delay_s(failures, random.random()))  # noqa: S311
             try:
-                stream = await open_market_stream(self._environment.endpoints.stream, self._learn)
+                stream = await open_market_stream(self._environment.market_stream, self._learn)
             except StreamDownError as error:
                 failures += 1
                 log.warning("market_stream.not_opened", error=str(error))

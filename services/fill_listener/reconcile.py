@@ -19,6 +19,7 @@ from shared.database import streams
 from shared.database.connect import DATABASE_AWAY
 from shared.database.streams import OpenAttempt
 from shared.domain.fill import UnreadablePayloadError
+from shared.domain.futures_algo import is_algo_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -94,6 +95,7 @@ class Reconciler:
             pair=pair,
             executed=line.executed,
             filled=line.filled,
+            conditional=is_algo_id(line.exchange_order_id),  # afterwards it is an order like any other
         )
         self._quiet.heard(attempt, time.monotonic())
 

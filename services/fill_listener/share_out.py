@@ -16,7 +16,6 @@ import structlog
 from services.fill_listener.accounts import Account
 from shared.database import streams
 from shared.database.connect import DATABASE_AWAY
-from shared.domain.order import Market
 from shared.keys import KeyUnreadableError
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from services.fill_listener.venues import Environments
     from shared.database.connect import Connection, Pool
     from shared.database.streams import Followed, SealedKey
+    from shared.domain.order import Market
     from shared.keys import Keys
     from shared.settings import Configuration
     from shared.telemetry.metrics import Metrics
@@ -44,6 +44,7 @@ class ShareOut:
         configuration: which accounts are served, whether real money is.
         pool: work connections.
         name: of this replica.
+        market: spot or futures.
         environments: where the accounts trade.
         keys: decrypts.
         accounts: filled here.
@@ -59,6 +60,7 @@ class ShareOut:
         pool: Pool,
         name: str,
         *,
+        market: Market,
         environments: Environments,
         keys: Keys,
         accounts: Accounts,
@@ -75,7 +77,7 @@ class ShareOut:
         self._on_gained = on_gained
         self._on_lost = on_lost
         self._metrics = metrics
-        self.market = Market.SPOT
+        self.market = market
         self.beaten = False
 
     async def run(self) -> None:

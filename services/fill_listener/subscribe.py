@@ -22,13 +22,7 @@ from services.fill_listener.apply import Arrival
 from services.fill_listener.overlap import BackOff, Rollover
 from services.fill_listener.probe import keep_proving, probe
 from shared.binance.clock_offset import ClockUnknownError
-from shared.binance.user_stream import (
-    TERMINATED,
-    StreamDownError,
-    StreamRefusedError,
-    UserStream,
-    open_user_stream,
-)
+from shared.binance.user_stream import TERMINATED, StreamDownError, StreamRefusedError
 from shared.database import streams
 
 if TYPE_CHECKING:
@@ -39,6 +33,8 @@ if TYPE_CHECKING:
     from services.fill_listener.apply import Lane
     from services.fill_listener.pace import Pace
     from services.fill_listener.venues import Environment
+    from shared.binance.futures_stream import FuturesUserStream
+    from shared.binance.user_stream import UserStream
     from shared.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -74,15 +70,15 @@ class Session:
     complete: asyncio.Event = field(default_factory=asyncio.Event)
     verified_through_ms: int | None = None
     opened_at: float = field(default_factory=time.monotonic)
-    _stream: UserStream | None = None
+    _stream: UserStream | FuturesUserStream | None = None
 
     @property
-    def stream(self) -> UserStream:
+    def stream(self) -> UserStream | FuturesUserStream:
         """The connection, once it is open."""
         assert self._stream is not None
         return self._stream
 
-    def opened(self, stream: UserStream) -> None:
+    def opened(self, stream: UserStream | FuturesUserStream) -> None:
         """Take the open connection."""
         self._stream = stream
 
@@ -187,9 +183,7 @@ class Carrier:
             session = Session()
             try:
                 session.opened(
-                    await open_user_stream(
-                        self.environment.endpoints.ws_api,
-                        self.environment.venue.rest.clock,
+                    await self.environment.open_stream(
                         on_event=partial(self._arrived, session),
                         on_shutdown=session.rollover.now,
                         recv_window_ms=self._recv_window_ms,
@@ -335,7 +329,7 @@ class Carrier:
             "stream.key_refused",
             account_id=str(account.id),
             error=why,
-            advice="store the account's key again, with the right for spot trading",
+            advice=f"store the account's key again, with the right for {market} trading",
         )
 
     def _heard(self, session: Session, begun: dict[UUID, int]) -> None:

@@ -15,14 +15,30 @@ from shared.binance.rest import Answer, Result
 from shared.binance.spot import SpotRest
 from shared.domain.absence import QuestionKind
 from shared.domain.classify import Expected, find_order
+from shared.domain.order import Market
 
 if TYPE_CHECKING:
+    import httpx
+
+    from shared.binance.clock_offset import Clock
     from shared.binance.sign import Credentials
 
 MarketRest: TypeAlias = SpotRest | FuturesRest
 """The client of one market; what both have, they call the same."""
 FULL_PAGE: Final = 1000
 NO_SUCH_ORDER: Final = -2013
+
+
+def market_rest(
+    market: Market,
+    transport: httpx.AsyncBaseTransport,
+    base_url: str,
+    clock: Clock,
+    recv_window_ms: int,
+) -> MarketRest:
+    """Make the client of a market; the arguments are those of both clients."""
+    client = FuturesRest if market is Market.FUTURES else SpotRest
+    return client(transport, base_url, clock, recv_window_ms)
 
 
 async def put(

@@ -20,7 +20,7 @@ from shared.domain.symbol import parse_instruments
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from shared.binance.spot import SpotRest
+    from shared.binance.ask import MarketRest
     from shared.domain.order import Market
     from shared.domain.symbol import Instruments
 
@@ -52,7 +52,7 @@ class Venue:
     def __init__(
         self,
         market: Market,
-        rest: SpotRest,
+        rest: MarketRest,
         *,
         live: bool,
         max_price_age_s: float,

@@ -1,12 +1,22 @@
 -- DESIGN 6: the accounts with something to follow: every active one at Binance, and those that still have an order at the
 -- exchange, an unknown attempt or an open position although the bot switched them off. $1 market  $2 real money too
--- $3 only these accounts (null: all)
+-- $3 only these accounts (null: all). On futures, whose streams need a key with the right for them, only accounts that have or
+-- had something to do with futures.
 SELECT x.id, x.user_id, x.xmin::text AS version, coalesce(x.is_testnet, false) AS is_testnet,
        coalesce(x.is_active, true) AS is_active
   FROM public.exchange_accounts AS x
  WHERE x.exchange = 'binance'
    AND ($2::boolean OR coalesce(x.is_testnet, false))
    AND ($3::uuid[] IS NULL OR x.id = ANY ($3::uuid[]))
+   AND ($1::text = 'spot'
+        OR EXISTS (SELECT FROM bridge.stream AS s WHERE s.account_id = x.id AND s.market = $1::text)
+        OR EXISTS (SELECT FROM bridge.outbox AS e
+                    WHERE e.account_id = x.id AND e.market = $1::text
+                      AND e.state IN ('new', 'backoff', 'sending', 'unknown'))
+        OR EXISTS (SELECT FROM bridge.outbox AS e
+                    WHERE e.account_id = x.id AND e.market = $1::text AND e.state = 'submitted')
+        OR EXISTS (SELECT FROM bridge.position AS p
+                    WHERE p.account_id = x.id AND p.market = $1::text AND p.status = 'open'))
    AND (coalesce(x.is_active, true)
         OR EXISTS (SELECT FROM bridge.outbox AS e
                     WHERE e.account_id = x.id AND e.market = $1::text AND e.state IN ('sending', 'unknown'))

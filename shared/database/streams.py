@@ -62,6 +62,7 @@ class OpenAttempt:
         pair: base and quote asset.
         executed: what the exchange reported last, cumulative.
         filled: sum of the stored fills.
+        conditional: it is, or was, with the futures exchange's algo service.
 
     """
 
@@ -74,6 +75,7 @@ class OpenAttempt:
     pair: tuple[str, str]
     executed: Decimal
     filled: Decimal
+    conditional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +255,7 @@ def _attempt(row: asyncpg.Record) -> OpenAttempt:
         pair=(row["base_asset"], row["quote_asset"]),
         executed=row["executed"],
         filled=row["filled"],
+        conditional=row["conditional"],
     )
 
 
