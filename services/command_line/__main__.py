@@ -8,6 +8,7 @@ from services.command_line import (
     accounts,
     adopt,
     demo,
+    doctor,
     exchange,
     grants,
     halt,
@@ -42,6 +43,7 @@ app.command("orders", rich_help_panel=LOOK)(orders.orders)
 app.command("order", rich_help_panel=LOOK)(order.order)
 app.command("positions", rich_help_panel=LOOK)(orders.positions)
 app.command("switches", rich_help_panel=LOOK)(halt.switches)
+app.command("doctor", rich_help_panel=LOOK)(doctor.doctor)
 app.command("halt", rich_help_panel=STEER)(halt.halt)
 app.command("resume", rich_help_panel=STEER)(halt.resume)
 app.command("reduce-only", rich_help_panel=STEER)(halt.reduce_only)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
+
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 from services.command_line.findings import failed, ok, warning
 from shared.binance.clock_offset import Clock
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from shared.binance.sign import Credentials
 
 NEARLY_USED = 0.8
+WITHIN_S = 5.0
 KEY_REFUSED = {
     -2014: "the API key is no key",
     -2015: "the key is unknown, or not allowed to do this, or not from this address",
@@ -126,3 +131,16 @@ def _limits(time_answer: Result, answer: Result) -> Iterator[Finding]:
             yield warning("order limit", says, "orders wait until the exchange takes more")
         else:
             yield ok("order limit", says)
+
+
+async def check_stream(settings: ExchangeSettings, *, testnet: bool) -> Finding:
+    """Look whether the WebSocket API, which carries the fills, answers."""
+    url = settings.endpoints(Market.SPOT, testnet=testnet).ws_api
+    try:
+        async with connect(url, open_timeout=WITHIN_S, close_timeout=1) as socket:
+            await socket.send('{"id": "doctor", "method": "ping"}')
+            await asyncio.wait_for(socket.recv(), WITHIN_S)
+    except (OSError, TimeoutError, InvalidHandshake, InvalidURI, ConnectionClosed) as error:
+        why = f"{url} does not answer: {type(error).__name__}"
+        return failed("stream", why, "no fill arrives: check the network and BRIDGE_SPOT_..._WS_API_URL")
+    return ok("stream", f"{url} answers")

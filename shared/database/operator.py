@@ -23,12 +23,13 @@ Connection = psycopg.Connection[Row]
 CONNECT_TIMEOUT_S = 5
 
 
-def connect(dsn: str, *, application_name: str = "bridge") -> Connection:
+def connect(dsn: str, *, application_name: str = "bridge", any_server: bool = False) -> Connection:
     """Open a connection to the read-write primary.
 
     Args:
         dsn: where the database is.
         application_name: shown in `pg_stat_activity`.
+        any_server: take a standby too; only to look at it.
 
     Raises:
         psycopg.OperationalError: it cannot be reached, or is not a read-write primary.
@@ -41,7 +42,7 @@ def connect(dsn: str, *, application_name: str = "bridge") -> Connection:
         cursor_factory=RawCursor,
         prepare_threshold=None,  # a transaction pooler would not find the statement again
         connect_timeout=CONNECT_TIMEOUT_S,
-        target_session_attrs="read-write",
+        target_session_attrs="any" if any_server else "read-write",
         application_name=application_name,
     )
     return connection
