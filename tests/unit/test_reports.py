@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.domain.attempt import client_order_id
@@ -157,6 +157,7 @@ def test_listed_trades_are_at_least_what_was_executed() -> None:
     assert (told.executed, told.executed_quote) == (Decimal("1.5"), Decimal(6000))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine
 @given(st.dictionaries(st.sampled_from(list(event())), st.none() | st.text() | st.integers() | st.booleans()))
 def test_garbage_is_refused_or_none(changes: dict[str, Any]) -> None:
     """Whatever stands in an event's fields, it is a report, none of ours, or unreadable; never a crash."""
