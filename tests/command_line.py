@@ -24,8 +24,11 @@ from shared.binance.sign import Credentials, signed_query
 from shared.binance.spot import SpotRest
 from shared.binance.transport import BinanceTransport
 from shared.crypto import hash_api_key
+from shared.database.connect import open_pool
+from shared.database.settle import settle
 from shared.domain.attempt import client_order_id
 from tests.bot import ENCRYPTION_KEY
+from tests.claimed import claimed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
     from services.local_exchange.settings import Settings
     from shared.binance.rest import Result
+    from tests.bot import Bot
 
 
 @dataclass(slots=True)
@@ -209,3 +213,14 @@ def make_unknown(
             [number, name, symbol, base_url, hash_api_key(api_key), order],
         )
     return name
+
+
+async def settled_buy(dsn: str, bot: Bot, account: tuple[UUID, UUID]) -> UUID:
+    """Buy 0.005 BTC for real, as far as the database knows."""
+    pool = await open_pool(dsn, size=1, application_name="test")
+    async with pool.acquire() as connection:
+        order = await claimed(connection, bot, account, reasoning="the trend")
+        order.trade(7, "0.005", "70000", fee="0.000005", asset="BTC", last=True)
+        await settle(connection, order.reports())
+    await pool.close()
+    return order.order_id

@@ -9,6 +9,7 @@ from services.command_line import (
     adopt,
     demo,
     doctor,
+    epoch,
     exchange,
     grants,
     halt,
@@ -17,6 +18,7 @@ from services.command_line import (
     order,
     orders,
     place,
+    prune,
     resolve,
     uninstall,
 )
@@ -55,6 +57,8 @@ app.command("adopt", rich_help_panel=STEER)(adopt.adopt)
 SET_UP = "Set up"
 app.add_typer(accounts.app, name="accounts", rich_help_panel=SET_UP)
 app.add_typer(keys.app, name="keys", rich_help_panel=SET_UP)
+app.add_typer(epoch.app, name="epoch", rich_help_panel=SET_UP)
+app.command("prune", rich_help_panel=SET_UP)(prune.prune)
 
 
 def main() -> None:

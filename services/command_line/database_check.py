@@ -234,7 +234,7 @@ def _doubts(now: Row) -> Iterator[Finding]:
     if now["late"]:
         yield failed(
             "late evidence",
-            f"{now['late']} orders exist that had been settled as not existing",
+            f"{now['late']} orders were found in 24 h that had been settled as not existing",
             "compare the account with the exchange, then bridge resume",
         )
     if now["moved_by_another"] or now["sent_by_bot"]:

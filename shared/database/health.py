@@ -70,3 +70,8 @@ def missing_rights(connection: Connection, rights: Sequence[tuple[str, str, str]
     """
     names, columns, tables = ([right[i] for right in rights] for i in range(3))
     return [row["missing"] for row in run(connection, "missing_rights", names, columns, tables)]
+
+
+def epochs(connection: Connection) -> list[Row]:
+    """Return every history this database has had, the newest first."""
+    return run(connection, "epochs_recorded")

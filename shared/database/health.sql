@@ -10,7 +10,7 @@ SELECT (SELECT count(*) FROM public.orders AS o
        (SELECT clock_timestamp() - min(changed_at) FROM bridge.outbox
          WHERE state = 'unknown') AS unknown_since,
        (SELECT count(*) FROM bridge.attempt WHERE executed > filled) AS gaps,
-       (SELECT count(*) FROM bridge.attempt WHERE late) AS late,
+       (SELECT count(*) FROM bridge.evidence WHERE late AND seen_at > clock_timestamp() - $2::interval) AS late,
        (SELECT count(*) FROM bridge.event
          WHERE kind = 'moved_by_another' AND at > clock_timestamp() - $2::interval) AS moved_by_another,
        (SELECT count(*) FROM bridge.external_order

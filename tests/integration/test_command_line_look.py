@@ -10,10 +10,7 @@ import psycopg
 import pytest
 
 from services.command_line.terminal import ExitCode
-from shared.database.connect import open_pool
-from shared.database.settle import settle
-from tests.claimed import claimed
-from tests.command_line import Terminal
+from tests.command_line import Terminal, settled_buy
 
 if TYPE_CHECKING:
     from tests.bot import Bot
@@ -28,17 +25,6 @@ def terminal(bridge_database: str) -> Terminal:
 def account(bot: Bot) -> tuple[UUID, UUID]:
     user = bot.user()
     return user, bot.account(user, label="main")
-
-
-async def settled_buy(dsn: str, bot: Bot, account: tuple[UUID, UUID]) -> UUID:
-    """Buy 0.005 BTC for real, as far as the database knows."""
-    pool = await open_pool(dsn, size=1, application_name="test")
-    async with pool.acquire() as connection:
-        order = await claimed(connection, bot, account, reasoning="the trend")
-        order.trade(7, "0.005", "70000", fee="0.000005", asset="BTC", last=True)
-        await settle(connection, order.reports())
-    await pool.close()
-    return order.order_id
 
 
 def test_orders_are_listed_and_filtered(terminal: Terminal, bot: Bot, account: tuple[UUID, UUID]) -> None:
