@@ -425,3 +425,15 @@ def test_exchange_info_ignores_the_symbol(desk):
     assert len(answer["symbols"]) == 6
     assert len(answer["symbols"][0]["filters"]) == 7
     assert [limit["limit"] for limit in answer["rateLimits"]] == [2400, 300, 1200]
+
+
+def test_a_shrunk_position_keeps_the_oldest_reduce_only_orders(desk):
+    """Only what exceeds it is knocked out, the newest first."""
+    rest(desk, Side.SELL, "70000", "1")
+    rest(desk, Side.BUY, "69000", "1")
+    desk.order(**market("BUY", "0.2"))
+    for name in ("first", "second"):
+        desk.order(**limit("SELL", "0.1", "71000", reduceOnly="true", newClientOrderId=name))
+    desk.order(**market("SELL", "0.05"))
+    left = desk.ask("GET", "/fapi/v1/openOrders", symbol="BTCUSDT")[1]
+    assert [order["clientOrderId"] for order in left] == ["first"]
