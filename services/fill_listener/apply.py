@@ -170,7 +170,7 @@ class Lane:
 
     def _require_known_symbol(self, report: OrderReport | None, pair: tuple[str, str] | None) -> None:
         if report is not None and report.fills and pair is None:
-            self.environment.venue.reread_instruments()
+            self.environment.venue.reread_instruments(report.symbol)
             raise UnreadablePayloadError("the symbol is new to us, so its fee cannot be valued yet")
 
     async def _valued(self, report: OrderReport) -> OrderReport:

@@ -22,6 +22,7 @@ from shared.domain.fill import FillOrigin, UnreadablePayloadError
 from shared.domain.reports import report_of_answer
 from shared.domain.settlement import Outcome
 from shared.domain.states import AttemptOutcome
+from shared.domain.symbol import says_stale
 from shared.telemetry.logs import about
 
 if TYPE_CHECKING:
@@ -162,8 +163,8 @@ class Sender:
         venue = order.prepared.venue
         if classification.resync_clock:
             venue.resync_clock()
-        if classification.outcome is AttemptOutcome.REJECTED and classification.pause is None:
-            venue.reread_instruments()
+        if says_stale(classification.reason_code):
+            venue.reread_instruments(f"{order.intent.symbol} {classification.reason_code}")
         match classification.pause:
             case Pause.ADDRESS:
                 self._pauses.pause_address(venue, classification.retry_after_s, classification.sentence)

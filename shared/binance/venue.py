@@ -67,6 +67,7 @@ class Venue:
         self._on_ready: Callable[[], None] | None = on_ready
         self._books: dict[str, tuple[Book, float]] = {}
         self._want_instruments = asyncio.Event()
+        self._causes: set[str] = set()
         self._want_time = asyncio.Event()
 
     @property
@@ -91,9 +92,17 @@ class Venue:
         self.rest.clock.forget()
         self._want_time.set()
 
-    def reread_instruments(self) -> None:
-        """Read the instruments again at once: a rejection says that what we know is stale."""
-        self._want_instruments.set()
+    def reread_instruments(self, cause: str) -> None:
+        """Read the instruments again at once: something says that what we know is stale.
+
+        Args:
+            cause: what says so; one that comes again was not cured by reading, and waits for the regular
+                reading.
+
+        """
+        if cause not in self._causes:
+            self._causes.add(cause)
+            self._want_instruments.set()
 
     async def book(self, symbol: str) -> Book | None:
         """Return fresh best bid and ask, asking for them if need be; None when there are none."""
@@ -149,7 +158,8 @@ class Venue:
             self._tell_ready()
             # A second wish within a moment waits: one stale rejection brings many.
             await asyncio.sleep(RETRY_S)
-            await _wait(self._want_instruments, INSTRUMENTS_EVERY_S if learned else RETRY_S)
+            if not await _wait(self._want_instruments, INSTRUMENTS_EVERY_S if learned else RETRY_S):
+                self._causes.clear()
 
     async def _keep_prices(self) -> None:
         while True:
@@ -192,8 +202,10 @@ def _book(row: Any) -> Book | None:
     return Book(bid, ask, *sizes)
 
 
-async def _wait(event: asyncio.Event, seconds: float) -> None:
+async def _wait(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for an event; False when it did not come in time."""
     try:
         await asyncio.wait_for(event.wait(), seconds)
     except TimeoutError:
-        return
+        return False
+    return True

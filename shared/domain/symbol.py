@@ -217,3 +217,17 @@ def index_instruments(
         bases=MappingProxyType({key: tuple(found) for key, found in bases.items()}),
         unreadable=unreadable,
     )
+
+
+_STALE = ("exchange_symbol", "exchange_type", "exchange_precision", "exchange_filter_")
+
+
+def says_stale(reason_code: str) -> bool:
+    """Tell whether a rejection of the exchange's says that what we know of the symbol is no longer so.
+
+    Args:
+        reason_code: as classified (PROTOCOL 5). We check symbol, type, precision and filters before sending;
+            where the exchange refuses them all the same, its rules have changed, or we did not know enough.
+
+    """
+    return reason_code.startswith(_STALE)

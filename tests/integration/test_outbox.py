@@ -638,6 +638,15 @@ async def test_time_spent_waiting_for_nothing_is_age(connection: Connection, row
     assert await outbox.own_age(connection, entry) >= timedelta(minutes=60)
 
 
+async def test_rows_own_attempts_do_not_keep_it_young(connection: Connection, rows: Rows) -> None:
+    """A row that was tried, and not sent, for an hour is an hour old."""
+    order = rows()
+    await claim_all(connection)
+    await put(connection, order, "backoff")
+    entry = await aged(connection, order, 60)
+    assert await outbox.own_age(connection, entry) >= timedelta(minutes=60)
+
+
 async def test_age_of_a_child_starts_when_its_parent_is_over(connection: Connection, rows: Rows) -> None:
     """It waited for its parent for an hour; that is no reason to hold it."""
     parent = rows(symbol="ETH/USDT")
