@@ -103,7 +103,7 @@ def _cancel_fits(behaviour: Behaviour, point: str, *, cancels: bool) -> bool:
     if point.startswith("cancel."):
         # Only an order that stays open, or unknown, long enough is cancelled at the exchange.
         lasting = behaviour.rests or behaviour.answered is Answered.NOT_AND_ABSENT or behaviour.stays_unknown
-        return cancels and lasting and not behaviour.refuses
+        return cancels and lasting and not behaviour.may_reject
     # What is over cannot be cancelled any more.
     over = behaviour.answered is Answered.CLEARLY and not behaviour.rests
     return not (cancels and over and point == "settle.committed")

@@ -8,7 +8,7 @@ import random
 import sys
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,7 +92,7 @@ class Results:
 def run_scaled(scale: Scale, todo: _Todo, at_once: int, add: Callable[[Ran], None]) -> None:
     """Run cells in one world."""
     with World(scale) as world, ThreadPoolExecutor(at_once) as pool:
-        for future in [pool.submit(run, world, cell, mutation) for cell, mutation in todo]:
+        for future in as_completed([pool.submit(run, world, cell, mutation) for cell, mutation in todo]):
             add(future.result())
 
 
