@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 # What `make proof` runs whole; each prints a table and writes build/proof/NAME.json.
-PROOFS := model conformance
+PROOFS := model conformance alerts
 
 .PHONY: demo test lint format proof clean
 
@@ -27,7 +27,7 @@ format: $(READY)
 proof: $(READY) $(PROOFS)
 
 clean:
-	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .venv-bench .venv-conformance build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 
 # --no-deps: what is installed is what the pinned files say, and nothing else.
 $(READY): requirements/dev.txt pyproject.toml
