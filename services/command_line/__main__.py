@@ -11,6 +11,7 @@ from services.command_line import (
     doctor,
     epoch,
     exchange,
+    flatten,
     grants,
     halt,
     keys,
@@ -49,6 +50,7 @@ app.command("doctor", rich_help_panel=LOOK)(doctor.doctor)
 app.command("halt", rich_help_panel=STEER)(halt.halt)
 app.command("resume", rich_help_panel=STEER)(halt.resume)
 app.command("reduce-only", rich_help_panel=STEER)(halt.reduce_only)
+app.command("flatten", rich_help_panel=STEER)(flatten.flatten)
 app.command("clear-breaker", rich_help_panel=STEER)(halt.breaker)
 app.command("place", rich_help_panel=STEER)(place.place)
 app.command("cancel", rich_help_panel=STEER)(place.cancel)

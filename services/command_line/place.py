@@ -105,12 +105,12 @@ def place(
                 parent_id=find_order(connection, parent) if parent is not None else None,
             ),
         )
-        became = _await(connection, order_id, wait, SETTLED)
+        became = await_order(connection, order_id, wait, SETTLED)
     if as_json:
         print_json({"order": order_id, "account": account_id, "account_chosen": why} | became)
     else:
         typer.echo(f"Placed {order_id} on account {account_id} ({why}).")
-        typer.echo(_progress(became) if wait else f"Follow it with: bridge order {str(order_id)[:SHORT_ID]}")
+        typer.echo(progress(became) if wait else f"Follow it with: bridge order {str(order_id)[:SHORT_ID]}")
     if became["status"] == "rejected":
         raise typer.Exit(ExitCode.FAILED)
     if wait and became["state"] not in SETTLED:
@@ -185,7 +185,8 @@ def cancel(
         rows = controls.cancel(connection, scope, by=operator_name(), order_ids=named)
         deadline = time.monotonic() + wait
         became = {
-            row["id"]: _await(connection, row["id"], deadline - time.monotonic(), ("done",)) for row in rows
+            row["id"]: await_order(connection, row["id"], deadline - time.monotonic(), ("done",))
+            for row in rows
         }
     if as_json:
         print_json([{"order": row["id"], "before": row["before"]} | became[row["id"]] for row in rows])
@@ -213,7 +214,7 @@ def cancel(
         raise typer.Exit(ExitCode.UNFINISHED)
 
 
-def _await(connection: Connection, order_id: UUID, seconds: float, states: tuple[str, ...]) -> Row:
+def await_order(connection: Connection, order_id: UUID, seconds: float, states: tuple[str, ...]) -> Row:
     """Look until an order has come to one of the states, or the time is over."""
     deadline = time.monotonic() + seconds
     while True:
@@ -223,7 +224,8 @@ def _await(connection: Connection, order_id: UUID, seconds: float, states: tuple
         time.sleep(LOOK_EVERY_S)
 
 
-def _progress(row: Row) -> str:
+def progress(row: Row) -> str:
+    """Say how far an order is."""
     filled = f", filled {cell(row['filled'])} at {cell(row['average_price'])}" if row["filled"] else ""
     why = f": {cell(row['reason'])}" if row["reason"] else ""
     return f"{row['status']} ({row['state'] or 'not taken in'}){filled}{why}"

@@ -62,6 +62,16 @@ def find_account(connection: Connection, text: str) -> UUID:
     return _only("account", text, story.ids_like(connection, "account", *id_range(text, "account")))
 
 
+def find_position(connection: Connection, text: str) -> UUID:
+    """Find the position whose id begins with `text`.
+
+    Raises:
+        CommandError: there is none, or more than one.
+
+    """
+    return _only("position", text, story.ids_like(connection, "position", *id_range(text, "position")))
+
+
 def parse_id(text: str, what: str) -> UUID:
     """Read a whole id.
 

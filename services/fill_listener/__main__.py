@@ -2,9 +2,9 @@
 
 import sys
 
-from services.fill_listener.listener import FillListener
+from services.fill_listener.markets import MarketListeners
 from shared.service import serve
 from shared.telemetry.metrics import LISTENER
 
 if __name__ == "__main__":
-    sys.exit(serve(LISTENER, FillListener))
+    sys.exit(serve(LISTENER, MarketListeners))

@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from services.fill_listener.strangers import count_in, flag_of
 from shared.database import foreign
 from shared.database.foreign import ExternalOrder
 from shared.domain.attempt import parse_bot_client_order_id
+from shared.domain.fill import FillOrigin, UnreadablePayloadError
+from shared.domain.futures_fills import fill_from_event
 from shared.domain.money import parse_decimal
-from shared.domain.reports import client_order_id_of_event
+from shared.domain.order import Market
+from shared.domain.reports import client_order_id_of_event, order_of_event
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +67,11 @@ class Foreign:
             for order in orders
         ]
         new = await foreign.store_external(connection, flagged)
+        if environment.market is Market.FUTURES:
+            await self._count_in(connection, environment, arrivals)
         for order in new:
+            if order.flag == "liquidation":
+                self._metrics.alarms("liquidation").inc()
             self._metrics.foreign_orders(order.market).inc()
             log.warning(
                 "order.foreign",
@@ -73,6 +81,27 @@ class Foreign:
                 flag=order.flag,
             )
         await self._halt(connection, {o.account_id for o in new if o.flag == "bot"}, "bot_trades", BOT_TRADES)
+
+    async def _count_in(
+        self, connection: Connection, environment: Environment, arrivals: Sequence[Arrival]
+    ) -> None:
+        """Count what others traded: the futures exchange keeps one position, whoever trades."""
+        fills = []
+        for arrival in arrivals:
+            order = order_of_event(arrival.event) or {}
+            origin = FillOrigin(
+                account_id=arrival.account_id,
+                market=environment.market,
+                environment_epoch=environment.venue.environment_epoch,
+                pair=environment.pair(str(order.get("s"))) or ("", ""),
+                prices=environment.venue.prices(),
+            )
+            try:
+                fills.append(fill_from_event(arrival.event, origin))
+            except UnreadablePayloadError as error:
+                self._metrics.alarms("event_unreadable").inc()
+                log.warning("event.unreadable", account_id=str(arrival.account_id), error=str(error))
+        await count_in(connection, [fill for fill in fills if fill is not None], "stream")
 
     async def orphans(
         self, connection: Connection, environment: Environment, reports: Sequence[OrderReport]
@@ -130,19 +159,22 @@ class Foreign:
 
 
 def _order(arrival: Arrival, environment: Environment) -> ExternalOrder | None:
-    event = arrival.event
+    order = order_of_event(arrival.event) or {}
+    if "aid" in order:
+        return None  # somebody else's conditional order; it is recorded when it becomes one
     try:
+        client_order_id = client_order_id_of_event(order)
         return ExternalOrder(
             account_id=arrival.account_id,
             market=environment.market,
-            symbol=str(event["s"]),
-            exchange_order_id=str(event["i"]),
-            client_order_id=client_order_id_of_event(event),
-            side=str(event["S"]).lower(),
-            type=str(event["o"]),
-            status=str(event["X"]),
-            executed=parse_decimal(event["z"]),
-            flag="manual",
+            symbol=str(order["s"]),
+            exchange_order_id=str(order["i"]),
+            client_order_id=client_order_id,
+            side=str(order["S"]).lower(),
+            type=str(order["o"]),
+            status=str(order["X"]),
+            executed=parse_decimal(order["z"]),
+            flag=flag_of(client_order_id),
         )
     except (KeyError, ValueError) as error:
         log.warning("event.unreadable", account_id=str(arrival.account_id), error=str(error))

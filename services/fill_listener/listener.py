@@ -17,9 +17,10 @@ from uuid import UUID, uuid4
 import structlog
 
 from services.fill_listener.accounts import Account, Accounts
-from services.fill_listener.apply import Lane, Listeners
+from services.fill_listener.apply import Arrival, Item, Lane, Listeners
 from services.fill_listener.backfill import Backfill, Question
 from services.fill_listener.foreign import Foreign
+from services.fill_listener.futures_work import FuturesWork
 from services.fill_listener.mark import Marker, PositionGauges
 from services.fill_listener.pace import Pace
 from services.fill_listener.reconcile import Reconciler
@@ -48,21 +49,35 @@ DRAIN_WITHIN_S = 10.0
 EPOCH_RETRY_S = 0.25
 
 
+def new_name() -> str:
+    """Name this process, for the leases it takes."""
+    return f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
+
+
 class FillListener:
     """Everything one listener process runs for one market.
 
     Args:
         around: settings, database, telemetry.
         market: spot or futures.
+        name: of this process; None = a new one.
+        gauges: what the positions come to, shared where a process serves both markets.
 
     """
 
-    def __init__(self, around: Surroundings, market: Market = Market.SPOT) -> None:
+    def __init__(
+        self,
+        around: Surroundings,
+        market: Market = Market.SPOT,
+        *,
+        name: str | None = None,
+        gauges: PositionGauges | None = None,
+    ) -> None:
         configuration, pool, metrics, redactor, _ = around
         self._configuration = configuration
         self._pool = pool
         self.metrics = metrics
-        self.name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
+        self.name = name or new_name()
         self._stop = asyncio.Event()
         self._log_seen = 0
         self._intake: list[asyncio.Task[None]] = []
@@ -71,8 +86,9 @@ class FillListener:
         self._accounts = Accounts()
         self._environments = Environments(configuration, pool, redactor)
         self._by_environment: dict[Environment, list[Carrier]] = {}
+        self._futures: dict[Environment, FuturesWork] = {}
         self._carriers: dict[UUID, Carrier] = {}
-        self._gauges = PositionGauges(metrics)
+        self._gauges = gauges or PositionGauges(metrics)
         self._pace = Pace(WEIGHT_PER_S, WEIGHT_BURST)
         question = Question(self._pace)
         self._backfill = Backfill(self._accounts, question, self._apply, metrics)
@@ -80,9 +96,9 @@ class FillListener:
         foreign = Foreign(metrics)
         self._listeners = Listeners(
             settled=self._settled,
-            unreadable=self._reconciler.want,
+            unreadable=self._unheard,
             foreign=foreign.record,
-            account=lambda _environment, _arrival: None,
+            account=self._account_changed,
             orphans=foreign.orphans,
             epoch_changed=self._look_at_epoch,
         )
@@ -177,7 +193,7 @@ class FillListener:
             Lane(environment, self._pool, self._listeners, self.metrics),
             owner=self.name,
             pace=self._pace,
-            reconcile=self._reconciler.want,
+            reconcile=self._unheard,
             metrics=self.metrics,
             recv_window_ms=self._configuration.protocol.recv_window_ms,
         )
@@ -192,7 +208,24 @@ class FillListener:
         marker = Marker(environment, self._accounts, self._pool, self._gauges, self.metrics)
         self._begin(self._intake, marker.run(), "mark")
         self._begin(self._intake, Valuer(environment, self._accounts, self._pool).run(), "value")
+        if (rest := environment.futures_rest) is not None:
+            work = self._futures[environment] = FuturesWork(
+                environment, rest, self._accounts, self._pool, self._pace, self._put, self.metrics
+            )
+            self._begin(self._intake, work.run(), "futures")
         return carriers
+
+    def _unheard(self, account_id: UUID) -> None:
+        """Ask for what an account may have said while nobody heard it."""
+        self._reconciler.want(account_id)
+        account = self._accounts.get(account_id)
+        if account is not None and account.environment in self._futures:
+            self._futures[account.environment].want(account_id)
+
+    def _account_changed(self, environment: Environment, arrival: Arrival) -> None:
+        """Hand over an event about something else than an order; on spot nothing follows from it."""
+        if environment in self._futures:
+            self._futures[environment].take(arrival)
 
     def _begin(self, tasks: list[asyncio.Task[None]], work: Coroutine[None, None, None], title: str) -> None:
         assert self._tasks is not None
@@ -203,6 +236,11 @@ class FillListener:
         carrier = self._carriers.get(report.account_id)
         if carrier is not None and carrier.environment is environment:
             carrier.lane.put(report)
+
+    def _put(self, account_id: UUID, item: Item) -> None:
+        carrier = self._carriers.get(account_id)
+        if carrier is not None:
+            carrier.lane.put(item)
 
     def _settled(self, environment: Environment, settled: Settled) -> None:
         """Look for gaps, and count."""

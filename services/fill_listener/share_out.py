@@ -79,6 +79,7 @@ class ShareOut:
         self._metrics = metrics
         self.market = market
         self.beaten = False
+        self._shown = 0
 
     async def run(self) -> None:
         """Beat until cancelled."""
@@ -108,7 +109,9 @@ class ShareOut:
             self._accounts.drop(account.id)
             self._on_lost(account)
         await self._follow(changed, {one.account_id: one for one in sealed})
-        self._metrics.accounts_followed.set(len(self._accounts))
+        # Two markets show their accounts in one figure.
+        self._metrics.accounts_followed.inc(len(self._accounts) - self._shown)
+        self._shown = len(self._accounts)
 
     async def give_up(self) -> None:
         """Release every lease: the process ends."""

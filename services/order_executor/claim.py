@@ -17,7 +17,7 @@ from uuid import uuid4
 import asyncpg
 import structlog
 
-from services.order_executor.prepare import keep_to_rate
+from services.order_executor.prepare import Prepared, keep_to_rate
 from services.order_executor.send import Claimed
 from shared import failpoints
 from shared.binance.sign import query
@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from services.order_executor.prepare import Prepared, Preparer
+    from services.order_executor.prepare import Preparer
     from services.order_executor.quarantine import EpochWatch
+    from services.order_executor.rate import Rates
     from services.order_executor.send import Sender
     from services.order_executor.settle import Settler
     from services.order_executor.slots import Slots
@@ -86,6 +87,7 @@ class Claimer:
         sender: sends what was claimed.
         settler: settles.
         slots: free send slots.
+        rates: grants, taken before the claim.
         max_per_minute: orders of one user.
 
     """
@@ -104,6 +106,7 @@ class Claimer:
         sender: Sender,
         settler: Settler,
         slots: Slots,
+        rates: Rates,
         max_per_minute: int,
     ) -> None:
         self._pool = pool
@@ -117,6 +120,7 @@ class Claimer:
         self._sender = sender
         self._settler = settler
         self._slots = slots
+        self._rates = rates
         self._max_per_minute = max_per_minute
         self._found: set[Key] = set()
 
@@ -177,12 +181,22 @@ class Claimer:
         await failpoints.reached("prepare.peeked")
         # Each on its own: one account's slow answer must not cost the others more than its own time limit.
         looked_at = await asyncio.gather(*(self._preparer.prepare(entry) for entry in entries))
-        verdicts = list(keep_to_rate(looked_at, self._max_per_minute))
-        await failpoints.reached("prepare.sized")
-        async with self._pool.acquire() as connection:
-            settled = await self._settle_verdicts(connection, list(zip(entries, verdicts, strict=True)))
-            prepared = [verdict for verdict in verdicts if not isinstance(verdict, Rejected | Held | Waiting)]
-            claimed, dropped = await self._claim(connection, prepared, epoch) if prepared else ([], 0)
+        verdicts = [
+            await self._rates.grant(verdict) if isinstance(verdict, Prepared) else verdict
+            for verdict in keep_to_rate(looked_at, self._max_per_minute)
+        ]
+        prepared = [verdict for verdict in verdicts if isinstance(verdict, Prepared)]
+        claimed: list[Claimed] = []
+        dropped = 0
+        try:
+            await failpoints.reached("prepare.sized")
+            async with self._pool.acquire() as connection:
+                settled = await self._settle_verdicts(connection, list(zip(entries, verdicts, strict=True)))
+                if prepared:
+                    claimed, dropped = await self._claim(connection, prepared, epoch)
+        finally:
+            mine = {order.intent.order_id for order in claimed}
+            self._rates.not_claimed(o.entry.order.id for o in prepared if o.entry.order.id not in mine)
         passed_over = len(prepared) - len(claimed) - dropped
         return _Looked(claimed, passed_over, settled + dropped, more_after)
 

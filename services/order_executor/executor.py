@@ -23,6 +23,7 @@ from services.order_executor.claim import Claimer
 from services.order_executor.pauses import Pauses
 from services.order_executor.prepare import Preparer
 from services.order_executor.quarantine import EpochWatch
+from services.order_executor.rate import Rates
 from services.order_executor.recheck import Recheck
 from services.order_executor.resolve import Resolver
 from services.order_executor.send import Sender
@@ -79,7 +80,13 @@ class Executor:
         self._take_in = TakeIn(
             pool, metrics, accounts=accounts, sweep_interval=protocol.sweep_interval, on_sweep=self._sweep
         )
-        self._venues = Venues(configuration, on_ready=self._take_in.look_again, observed=self._observed)
+        self._rates = Rates(pool, name, on_room=self._take_in.look_again_at)
+        self._venues = Venues(
+            configuration,
+            on_ready=self._take_in.look_again,
+            observed=self._observed,
+            admit=self._rates.admit,
+        )
         self._pauses = Pauses(pool, metrics, on_open=self._take_in.look_again)
         self._listener = self._take_in.listener(configuration.database.listen_dsn, f"order_executor {name}")
         self._canceller = Canceller(pool, self._venues, keys, self._settler, protocol, accounts, metrics)
@@ -104,9 +111,10 @@ class Executor:
             take_in=self._take_in,
             epochs=self._epochs,
             preparer=Preparer(configuration, pool, self._venues, keys, self._pauses),
-            sender=Sender(protocol.recv_window_ms, self._settler, self._pauses, metrics),
+            sender=Sender(protocol.recv_window_ms, self._settler, self._pauses, self._rates, metrics),
             settler=self._settler,
             slots=self._slots,
+            rates=self._rates,
             max_per_minute=configuration.guards.max_orders_per_minute,
         )
 
@@ -121,6 +129,7 @@ class Executor:
                     "sweep": self._take_in.run(),
                     "venues": self._venues.run(),
                     "pauses": self._pauses.run(),
+                    "rates": self._rates.run(),
                     "resolve": self._resolver.run(),
                     "leases": self._keep_leases(),
                     "settle": self._settler.run(),
@@ -208,6 +217,7 @@ class Executor:
     def _observed(self, venue: Venue, method: str, path: str, result: Result) -> None:
         """Count what came of a request to the exchange."""
         self._pauses.observed(venue, result)
+        self._rates.observed(venue, path, result)
         said = str(result.status) if isinstance(result, Answer) else result.reason
         self._metrics.requests(venue.market, f"{method} {path.rpartition('/')[2]}", said).inc()
         if isinstance(result, Answer) and (used := result.headers.get("x-mbx-used-weight-1m", "")).isdigit():
@@ -267,7 +277,7 @@ class Executor:
                 )
             if line.outcome is AttemptOutcome.ACCEPTED:
                 self._metrics.orders_executed(line.market).inc()
-            elif line.outcome is AttemptOutcome.REJECTED:
+            elif "rejected" in line.events:
                 self._metrics.orders_failed(line.market, line.reason_code or "rejected").inc()
             log.info(
                 "order.settled",

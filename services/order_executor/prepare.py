@@ -97,6 +97,8 @@ class Preparer:
         """Prepare one row, or say why not."""
         if entry.attempts >= MAX_ATTEMPTS:
             return hold(Code.ATTEMPTS_USED_UP, count=entry.attempts)
+        if entry.quarantined_until is not None:
+            return wait(Code.QUARANTINE, until=entry.quarantined_until.isoformat(timespec="seconds"))
         if entry.age > self._protocol.max_order_age:
             async with self._pool.acquire() as connection:
                 entry = replace(entry, age=await outbox.own_age(connection, entry.entry_id))

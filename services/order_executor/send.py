@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from services.order_executor.pauses import Pauses
     from services.order_executor.prepare import Prepared
+    from services.order_executor.rate import Rates
     from services.order_executor.settle import Settler
     from shared.binance.rest import Result
     from shared.binance.sign import Value
@@ -57,14 +58,18 @@ class Sender:
         recv_window_ms: of every order.
         settler: takes the findings.
         pauses: told what the exchange or the network says about an address, an account, a key.
+        rates: told what the exchange counted.
         metrics: of this process.
 
     """
 
-    def __init__(self, recv_window_ms: int, settler: Settler, pauses: Pauses, metrics: Metrics) -> None:
+    def __init__(
+        self, recv_window_ms: int, settler: Settler, pauses: Pauses, rates: Rates, metrics: Metrics
+    ) -> None:
         self._recv_window_ms = recv_window_ms
         self._settler = settler
         self._pauses = pauses
+        self._rates = rates
         self._metrics = metrics
 
     async def send(self, order: Claimed) -> None:
@@ -76,6 +81,7 @@ class Sender:
             attempt=intent.number,
         ):
             result = await self._post(order)
+            self._rates.answered(intent.order_id, order.prepared.venue, result)
             await failpoints.reached("send.answered")
             finding = self._classify(order, result)
             await failpoints.reached("classify.done")

@@ -16,7 +16,7 @@ from shared.database.connect import DATABASE_AWAY
 from shared.database.listen import Listener
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection
     from datetime import timedelta
     from uuid import UUID
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from shared.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
+
+STANDING_BY = 1000  # of the oldest rows, so many are looked at for what keeps them from their turn
 
 OPEN_STATES = ("new", "held", "sending", "unknown", "backoff", "submitted")
 
@@ -88,6 +90,11 @@ class TakeIn:
         """Look for rows at once: a slot is free, or an address open again."""
         self.wake.set()
 
+    def look_again_at(self, keys: Collection[Key]) -> None:
+        """Look at these keys at once: what their rows waited for may be there."""
+        self.known.update(keys)
+        self.wake.set()
+
     async def run(self) -> None:
         """Sweep at every interval, and right after each reconnect, until cancelled."""
         while True:
@@ -132,5 +139,9 @@ class TakeIn:
             self.known |= await outbox.keys_waiting(connection, self._accounts)
             self.low_water = await outbox.low_water_mark(connection, trail=self._interval)
             await self._measure(connection)
+            standing_by = await outbox.standing_by(connection, limit=STANDING_BY, accounts=self._accounts)
+        for order_id, market, why in standing_by:
+            self._metrics.orders_waiting(market, why.code).inc()
+            log.debug("order.waiting", order_id=str(order_id), reason_code=why.code, reason=why.sentence)
         await self._on_sweep()
         self.wake.set()

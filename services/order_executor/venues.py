@@ -14,9 +14,9 @@ from shared.binance.transport import BinanceTransport, NotSent
 from shared.binance.venue import Venue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
-    from shared.binance.rest import Result
+    from shared.binance.rest import Result, Ticket
     from shared.domain.order import Market
     from shared.settings import Configuration
 
@@ -34,6 +34,7 @@ class Venues:
         configuration: endpoints, recvWindow, price age.
         on_ready: called when a venue can be sent to.
         observed: told what came of every request.
+        admit: asked for the rate budget's share of every request that is no order.
 
     """
 
@@ -42,8 +43,10 @@ class Venues:
         configuration: Configuration,
         on_ready: Callable[[], None],
         observed: Callable[[Venue, str, str, Result], None],
+        admit: Callable[[Venue, str, str, str], Awaitable[Ticket | TransportFailure]],
     ) -> None:
         self._observed = observed
+        self._admit = admit
         self._configuration = configuration
         self._on_ready = on_ready
         self._transport = BinanceTransport(max_connections=configuration.protocol.send_slots + 16)
@@ -66,6 +69,9 @@ class Venues:
                 recv_window_ms=self._configuration.protocol.recv_window_ms,
                 observe=lambda method, path, result: self._observed(
                     self._venues[market, testnet], method, path, result
+                ),
+                admit=lambda method, path, query: self._admit(
+                    self._venues[market, testnet], method, path, query
                 ),
             )
             max_age = self._configuration.guards.max_price_age.total_seconds()

@@ -5,10 +5,10 @@ from the environment and a log line with the whole URL, signature included; none
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import httpx
 import orjson
@@ -92,6 +92,20 @@ Result: TypeAlias = Answer | TransportFailure
 Observer: TypeAlias = Callable[[str, str, Result], None]
 
 
+class Ticket(Protocol):
+    """The share of the exchange's limits that a request has taken."""
+
+    def used(self) -> None:
+        """Say that the request was sent, or may have been."""
+
+    def unused(self) -> None:
+        """Say that it was not."""
+
+
+Admit: TypeAlias = Callable[[str, str, str], Awaitable[Ticket | TransportFailure]]
+"""Takes the share for method, path and query string, or says why the request has to stay away."""
+
+
 class RestEndpoint:
     """One base URL of the exchange, asked by one process.
 
@@ -102,6 +116,7 @@ class RestEndpoint:
         clock: gives the timestamps of the requests signed here.
         recv_window_ms: recvWindow of the requests signed here.
         observe: told method, path and result of every request: for counting failures, weight and metrics.
+        admit: asked before every request but the POST of an order, whose grant was taken before its claim.
 
     """
 
@@ -112,8 +127,10 @@ class RestEndpoint:
         clock: Clock,
         recv_window_ms: int = 5000,
         observe: Observer | None = None,
+        admit: Admit | None = None,
     ) -> None:
         self._observe = observe
+        self._admit = admit
         self.base_url = base_url.rstrip("/")
         self.clock = clock
         self._transport = transport
@@ -127,7 +144,10 @@ class RestEndpoint:
         extensions: Mapping[str, Any] | None = None,
     ) -> Result:
         """GET something that needs no key."""
-        return await self.send("GET", path, query(params or {}), extensions=extensions)
+        unsigned = query(params or {})
+        return await self._admitted(
+            "GET", path, unsigned, lambda: self.send("GET", path, unsigned, extensions=extensions)
+        )
 
     async def time(self, path: str) -> Result:
         """GET the exchange's time and let the clock learn from the answer."""
@@ -159,7 +179,32 @@ class RestEndpoint:
     async def signed(
         self, method: str, path: str, params: Mapping[str, Value], credentials: Credentials
     ) -> Result:
-        """Ask something signed now, with the exchange's time as far as we know it."""
+        """Ask something signed with the exchange's time as far as we know it, once it may be asked."""
+        return await self._admitted(
+            method, path, query(params), lambda: self._sign_and_send(method, path, params, credentials)
+        )
+
+    async def _admitted(
+        self, method: str, path: str, unsigned: str, ask: Callable[[], Awaitable[Result]]
+    ) -> Result:
+        if self._admit is None:
+            return await ask()
+        ticket = await self._admit(method, path, unsigned)
+        if isinstance(ticket, TransportFailure):
+            return ticket
+        result: Result | None = None
+        try:
+            result = await ask()
+            return result
+        finally:
+            if isinstance(result, TransportFailure) and not result.bytes_written:
+                ticket.unused()
+            else:  # cancelled as well
+                ticket.used()
+
+    async def _sign_and_send(
+        self, method: str, path: str, params: Mapping[str, Value], credentials: Credentials
+    ) -> Result:
         try:
             timestamp = self.clock.exchange_now_ms()
         except ClockUnknownError as error:

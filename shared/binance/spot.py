@@ -10,7 +10,7 @@ import httpx
 import orjson
 
 from shared.binance.clock_offset import Clock
-from shared.binance.rest import Answer, Observer, RestEndpoint, Result, TransportFailure, chosen
+from shared.binance.rest import Admit, Answer, Observer, RestEndpoint, Result, TransportFailure, chosen
 from shared.binance.sign import Credentials, Value
 from shared.binance.transport import MAX_ANSWER_BYTES
 
@@ -28,6 +28,7 @@ class SpotRest:
         clock: the exchange's clock, shared by everything that signs for this base URL.
         recv_window_ms: recvWindow of the questions; the order brings its own.
         observe: see `rest.RestEndpoint`.
+        admit: see `rest.RestEndpoint`.
 
     """
 
@@ -38,8 +39,9 @@ class SpotRest:
         clock: Clock,
         recv_window_ms: int = 5000,
         observe: Observer | None = None,
+        admit: Admit | None = None,
     ) -> None:
-        self._rest = RestEndpoint(transport, base_url, clock, recv_window_ms, observe)
+        self._rest = RestEndpoint(transport, base_url, clock, recv_window_ms, observe, admit)
 
     @property
     def base_url(self) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from shared.database.statements import statement
 from shared.domain.order import Market, OrderType, PendingOrder, Side
+from shared.domain.verdicts import Code, wait
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from shared.database.connect import Connection
+    from shared.domain.verdicts import Waiting
 
 CHANNEL = "bridge_orders"
 
@@ -70,6 +72,8 @@ class ReadyEntry:
         strategy_capital: of the row's strategy, in USD; None without a strategy, 0 of one that is not the
             user's.
         parent_filled: what the row's parent filled, in base.
+        quarantined_until: it is older than a change of the database's history, and nobody has asked about it
+            yet (PROTOCOL 10); the end of the quarantine, else None.
         as_taken_in: the row still names the account, symbol and side it was taken in with.
         halt: (scope, reason) of a halt that covers the row.
         reduce_only: (scope, reason) of a reduce-only switch that covers it.
@@ -97,6 +101,7 @@ class ReadyEntry:
     sent_last_minute: int
     strategy_capital: Decimal | None
     parent_filled: Decimal
+    quarantined_until: datetime | None
     as_taken_in: bool
     halt: tuple[str, str] | None
     reduce_only: tuple[str, str] | None
@@ -168,6 +173,7 @@ def _ready_entry(row: asyncpg.Record) -> ReadyEntry:
         sent_last_minute=row["sent_last_minute"],
         strategy_capital=row["strategy_capital"],
         parent_filled=row["parent_filled"],
+        quarantined_until=row["quarantined_until"],
         as_taken_in=row["as_taken_in"],
         halt=_switch(row, "halt"),
         reduce_only=_switch(row, "reduce_only"),
@@ -230,6 +236,23 @@ async def own_age(connection: Connection, entry_id: int) -> timedelta:
 async def take_in_again(connection: Connection, entry_ids: list[int]) -> None:
     """Follow rows that name another account, symbol or side than when they were taken in."""
     await connection.execute(statement("take_in_again"), entry_ids)
+
+
+async def standing_by(
+    connection: Connection, *, limit: int, accounts: Accounts = None
+) -> list[tuple[UUID, Market, Waiting]]:
+    """Return those of the oldest `limit` rows whose turn has not come, and what they wait for."""
+    rows = await connection.fetch(statement("standing_by"), limit, accounts)
+    return [
+        (
+            row["order_id"],
+            Market(row["market"]),
+            wait(Code.PARENT_OPEN, parent=row["parent"])
+            if row["parent"] is not None
+            else wait(Code.EARLIER_ROW, earlier=row["earlier"]),
+        )
+        for row in rows
+    ]
 
 
 async def keys_waiting(connection: Connection, accounts: Accounts = None) -> set[Key]:

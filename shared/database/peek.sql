@@ -21,7 +21,7 @@ WITH fresh AS MATERIALIZED (
      CROSS JOIN LATERAL (
            SELECT x.id, x.order_id, x.account_id, x.market, x.symbol, x.side, x.reduces, x.state, x.not_before,
                   x.attempts, x.counted, x.adopted, x.age_from, x.waited, x.twin_key, x.statement_id, x.created_at,
-                  x.trace, x.reason_code
+                  x.trace, x.reason_code, x.asked_epoch
              FROM bridge.outbox AS x
             WHERE x.account_id = k.account_id AND x.market = k.market AND x.symbol = k.symbol AND x.side = s.side
               AND x.state IN ('new', 'backoff', 'sending', 'unknown')
@@ -79,6 +79,9 @@ SELECT r.id AS entry_id, r.state, r.attempts, r.counted, r.adopted, r.trace, r.s
        coalesce(o.stop_price, 0) AS stop_price, coalesce(o.reduce_only, false) AS reduce_only,
        coalesce(o.agent_id, '') AS agent_id, coalesce(o.reasoning, '') AS reasoning, o.parent_order_id, o.created_at,
        coalesce(parent.filled_amount, 0) AS parent_filled,
+       -- PROTOCOL 10: rows older than a change of history are asked about first, when its quarantine is over
+       CASE WHEN NOT (h.is_first OR r.id > h.last_entry_id OR r.asked_epoch IS NOT DISTINCT FROM h.id)
+            THEN h.quarantine_until END AS quarantined_until,
        a.id IS NOT NULL AS account_exists, a.user_id AS account_user_id, a.exchange::text AS exchange,
        a.api_key_encrypted, a.secret_encrypted, coalesce(a.is_testnet, false) AS is_testnet,
        coalesce(a.is_active, false) AS account_active, a.xmin::text AS account_version,
@@ -95,6 +98,8 @@ SELECT r.id AS entry_id, r.state, r.attempts, r.counted, r.adopted, r.trace, r.s
   LEFT JOIN sender AS u ON u.id = o.user_id
   LEFT JOIN public.user_strategies AS s ON s.id = o.strategy_id AND s.user_id = o.user_id
   LEFT JOIN public.orders AS parent ON parent.id = o.parent_order_id
+  LEFT JOIN (SELECT e.id, e.is_first, e.last_entry_id, e.quarantine_until
+               FROM bridge.epoch AS e ORDER BY e.id DESC LIMIT 1) AS h ON true
   LEFT JOIN LATERAL (
        -- an equal row of another statement shortly before, that is not over (PROTOCOL 1)
        SELECT t.order_id, r.created_at - t.created_at AS apart

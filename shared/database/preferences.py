@@ -10,8 +10,10 @@ from shared.database.operator import changing, run
 from shared.domain.order import Market, OrderType, Side
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
+    from shared.database.controls import Scope
     from shared.database.operator import Connection, Row
 
 
@@ -114,3 +116,11 @@ def preferences(connection: Connection) -> list[Row]:
 def progress(connection: Connection, order_id: UUID) -> Row:
     """Return how far an order is."""
     return run(connection, "order_progress", order_id)[0]
+
+
+def positions_to_flatten(
+    connection: Connection, scope: Scope, position_ids: Sequence[UUID] | None = None
+) -> list[Row]:
+    """Return open positions of the ledger, each with whether an order of ours reduces it already."""
+    ids = None if position_ids is None else list(position_ids)
+    return run(connection, "positions_to_flatten", ids, scope.kind, scope.key)

@@ -109,10 +109,10 @@ def read_story(connection: Connection, order_id: UUID) -> Story | None:
 
 
 def ids_like(
-    connection: Connection, what: Literal["order", "account"], lowest: UUID, highest: UUID
+    connection: Connection, what: Literal["order", "account", "position"], lowest: UUID, highest: UUID
 ) -> list[Row]:
     """Return up to ten ids between two, each with a few words about it."""
-    return run(connection, "orders_like" if what == "order" else "accounts_like", lowest, highest)
+    return run(connection, f"{what}s_like", lowest, highest)
 
 
 def accounts_labelled(connection: Connection, label: str) -> list[Row]:

@@ -25,6 +25,7 @@ from shared.domain.states import (
     order_status,
     weigh_evidence,
 )
+from shared.domain.verdicts import Code, reject
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -294,6 +295,9 @@ def with_outcome(line: Line, outcome: Outcome) -> Line | None:
             return _refused(settled)
     step = next_step(outcome.outcome, line.number, line.counted, outcome.draw)
     settled = replace(settled, counted=step.counted)
+    if isinstance(step, GiveUp):
+        last = reject(Code.ABSENT_TOO_OFTEN, count=step.counted, reason=outcome.reason.rstrip("."))
+        settled = replace(settled, reason_code=last.code, reason=last.sentence)
     if outcome.final or isinstance(step, GiveUp):
         return _refused(settled)
     if line.order_status is OrderStatus.CANCELED:

@@ -132,7 +132,8 @@ SELECT o.id, o.user_id, o.exchange_account_id, o.strategy_id, o.market_type::tex
        o.parent_order_id, 0,
        bridge.twin_key(o.user_id, o.exchange_account_id, o.market_type::text, o.symbol, o.side::text, o.type::text,
                        o.amount, o.price, o.stop_price),
-       'held', 'from_before', 'The row was pending before the bridge was switched on; release it with `bridge adopt`.'
+       'held', 'from_before',
+       'The order was there before the bridge was switched on. `bridge adopt` asks the exchange about it first.'
 FROM public.orders AS o
 WHERE o.status = 'pending'
 ORDER BY o.created_at, o.id;

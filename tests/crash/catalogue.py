@@ -40,8 +40,8 @@ MUTATIONS = (
     Mutation(
         "no wait before asking",
         (
-            "connection cut, order late; kill at resolve.asked",
-            "connection cut, order late; freeze at resolve.asked",
+            "connection cut, order late; kill at settle.committed",
+            "connection cut, order late; freeze at settle.committed",
         ),
     ),
     Mutation(

@@ -34,7 +34,7 @@ LOGS = Path("build/crash_matrix.log")
 LEAST_CELLS = 300
 
 # A cell waits most of its time; two cores keep up with this many without stretching anybody's waits.
-CELLS_AT_ONCE = 12
+CELLS_AT_ONCE = 10
 CLUSTERS_AT_ONCE = 2
 
 AT_REAL_TIMES = (

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 RATE_LIMIT_SCALE = 1000
 SHARED_MEMORY = Path("/dev/shm")
+
+# The pipe on stdin ends with whoever holds it, also when he is killed; then the exchange is told to end.
+ENDS_WITH_US = """exec 3<&0; "$@" </dev/null 3<&- & cat <&3 >/dev/null; kill $!; wait $!"""
 SETTINGS = {"max_connections": "800", "track_commit_timestamp": "on", "shared_buffers": "256MB"}
 
 
@@ -51,6 +54,10 @@ class Exchange:
         with self._log.open("ab") as log:
             self._popen = subprocess.Popen(
                 [
+                    "/bin/sh",
+                    "-c",
+                    ENDS_WITH_US,
+                    "exchange",
                     sys.executable,
                     "-m",
                     "services.local_exchange",
@@ -61,6 +68,7 @@ class Exchange:
                     f"--port-file={self._ports}",
                     *arguments,
                 ],
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -75,7 +83,8 @@ class Exchange:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._popen.terminate()
+        assert self._popen.stdin is not None
+        self._popen.stdin.close()
         self._popen.wait(20)
 
     def admin(self, method: str, path: str, body: object = None) -> Any:

@@ -54,7 +54,7 @@ async def test_one_connection_carries_many_accounts(market: LocalMarket, bot: Bo
 
 async def test_more_accounts_than_a_connection_takes(market: LocalMarket, bot: Bot) -> None:
     """A full connection is followed by the next."""
-    market.monkeypatch.setattr("services.fill_listener.listener.MAX_SUBSCRIPTIONS", 3)
+    market.monkeypatch.setattr("services.fill_listener.venues.MAX_SUBSCRIPTIONS", 3)
     traders = [await market.trader(bot, f"trader{number}") for number in range(7)]
     await market.listen()
 

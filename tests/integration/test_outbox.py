@@ -11,10 +11,12 @@ import psycopg
 import pytest
 
 from shared.database import breakers, outbox
+from shared.database import epoch as epochs
 from shared.database.connect import open_pool
 from shared.database.outbox import Key
+from shared.domain.verdicts import Code
 from tests.bot import order_row
-from tests.intended import claim_all, peek
+from tests.intended import QUARANTINE, claim_all, epoch_of, peek
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -711,3 +713,41 @@ async def test_cleared_trip_stays_cleared_and_the_next_one_counts(
     bot.trip_breaker(rows.user, "second", reset_at=tomorrow)
     assert await breakers.remember(connection) == {rows.user: "second"}
     assert await breaker_of(connection) == "second"
+
+
+# -- Whose turn has not come ----------------------------------------------------------------------
+
+
+async def test_rows_that_stand_by_are_told_with_what_they_wait_for(
+    connection: Connection, rows: Rows
+) -> None:
+    """Behind an earlier row of the key, or behind a parent; the first of a key stands by for nobody."""
+    first = rows(symbol="BTC/USDT")
+    second = rows(symbol="BTC/USDT")
+    child = rows(symbol="ETH/USDT", parent_order_id=first)
+    sell = rows(symbol="BTC/USDT", side="sell")
+    third = rows(symbol="BTC/USDT")
+    waiting = await outbox.standing_by(connection, limit=100)
+    assert [(order, why.code) for order, _, why in waiting] == [
+        (second, Code.EARLIER_ROW),
+        (child, Code.PARENT_OPEN),
+        (third, Code.EARLIER_ROW),
+    ], "a sell waits for its own side only"
+    sentences = [why.sentence for _, _, why in waiting]
+    assert str(first) in sentences[0]
+    assert str(first) in sentences[1]
+    assert str(sell) in sentences[2]
+    assert await outbox.standing_by(connection, limit=1) == []
+
+
+async def test_row_older_than_a_change_of_history_is_in_quarantine(
+    connection: Connection, rows: Rows
+) -> None:
+    """Until somebody has asked for its ids; a younger one is not."""
+    await epoch_of(connection)
+    old = rows(symbol="BTC/USDT")
+    changed = await epochs.current(connection, quarantine=QUARANTINE, why="a snapshot was put back")
+    rows(symbol="ETH/USDT")
+    assert [e.quarantined_until for e in await peek(connection)] == [changed.quarantine_until, None]
+    await connection.execute("UPDATE bridge.outbox SET asked_epoch = $1 WHERE order_id = $2", changed.id, old)
+    assert [e.quarantined_until for e in await peek(connection)] == [None, None]

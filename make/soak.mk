@@ -1,0 +1,4 @@
+.PHONY: soak
+
+soak: $(READY)
+	@$(BIN)/python -m tests.crash.soak

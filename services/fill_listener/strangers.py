@@ -1,0 +1,224 @@
+"""DESIGN 6: strangers. On futures every execution of an account moves its position, whoever sent the order.
+
+Manual trades, liquidations and deleveraging come on the stream like ours. Those that came while nobody
+listened are found in the trade list of the symbols we keep positions of; the order of each tells whose it is,
+for it may be ours after all (what a conditional order became).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from shared.binance.rest import Answer
+from shared.database import futures
+from shared.database.connect import DATABASE_AWAY
+from shared.database.foreign import ExternalOrder, store_external
+from shared.database.ledger import store_external_fills
+from shared.database.positions import apply_fills
+from shared.database.unknowns import known_exchange_orders
+from shared.domain.attempt import parse_client_order_id
+from shared.domain.fill import LIQUIDATION, FillOrigin, UnreadablePayloadError
+from shared.domain.futures_fills import fill_from_trade
+from shared.domain.money import parse_decimal
+from shared.domain.order import Market
+from shared.domain.reports import report_of_query, with_trades
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from uuid import UUID
+
+    from services.fill_listener.accounts import Account, Accounts
+    from services.fill_listener.apply import Item
+    from services.fill_listener.pace import Pace
+    from services.fill_listener.venues import Environment
+    from shared.binance.futures import FuturesRest
+    from shared.database.connect import Connection, Pool
+    from shared.database.futures import TradeStart
+    from shared.domain.fill import Fill
+
+log = structlog.get_logger(__name__)
+
+EVERY_S = 300.0
+FULL_PAGE = 1000
+ORDER_WEIGHT = 1
+TRADES_WEIGHT = 5
+
+_FLAGS: Final = (
+    (LIQUIDATION, "liquidation"),
+    ("adl_autoclose", "adl"),
+    ("settlement_autoclose-", "settlement"),
+    ("delivery_autoclose-", "settlement"),
+)
+
+
+def flag_of(client_order_id: str) -> str:
+    """Say whose an order that is not ours seems to be, by its client id (Futures docs, "Order Update")."""
+    return next((flag for prefix, flag in _FLAGS if client_order_id.startswith(prefix)), "manual")
+
+
+async def count_in(connection: Connection, fills: Sequence[Fill], source: str) -> None:
+    """Store executions of strangers and count them into the positions they move."""
+    async with connection.transaction():
+        await store_external_fills(connection, fills, source)
+        await apply_fills(connection, sorted({(f.account_id, str(f.market), f.symbol) for f in fills}))
+
+
+class Strangers:
+    """Looks through the trade lists of one environment's accounts.
+
+    Args:
+        environment: where they trade.
+        rest: its client.
+        accounts: those followed here.
+        pool: work connections.
+        pace: our share of the request weight.
+        put: takes, for an account, reports and what is to be written, in turn with its events.
+
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        rest: FuturesRest,
+        accounts: Accounts,
+        pool: Pool,
+        pace: Pace,
+        put: Callable[[UUID, Item], None],
+    ) -> None:
+        self._environment = environment
+        self._rest = rest
+        self._accounts = accounts
+        self._pool = pool
+        self._pace = pace
+        self._put = put
+        self._wanted: dict[UUID, None] = {}
+        self._wake = asyncio.Event()
+        # The last trade seen in the round before: what lagged behind then is seen in the next.
+        self._through: dict[tuple[UUID, str], int] = {}
+
+    def want(self, account_id: UUID) -> None:
+        """Look through an account's trades soon."""
+        self._wanted[account_id] = None
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Look when wanted, and every few minutes, until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(EVERY_S * random.uniform(0.8, 1.2)):  # noqa: S311
+                    await self._wake.wait()
+            except TimeoutError:
+                self._wanted |= dict.fromkeys(one.id for one in self._accounts)
+            self._wake.clear()
+            while self._wanted:
+                account_id, _ = self._wanted.popitem()
+                account = self._accounts.get(account_id)
+                if account is None or account.credentials is None:
+                    continue
+                try:
+                    await self._look(account)
+                except DATABASE_AWAY as error:
+                    log.warning("strangers.database_away", error=str(error))
+                except UnreadablePayloadError as error:
+                    log.warning("strangers.unreadable", account_id=str(account_id), error=str(error))
+
+    async def _look(self, account: Account) -> None:
+        epoch = self._environment.venue.environment_epoch
+        async with self._pool.acquire() as connection:
+            starts = await futures.trade_starts(connection, account.id, epoch)
+        for start in starts:
+            key = (account.id, start.symbol)
+            trades = await self._trades(account, start, max(start.from_id, self._through.get(key, 0)))
+            if trades:
+                await self._sort(account, start, trades)
+                self._through[key] = max(int(trades[0]["id"]), self._through.get(key, 0))
+
+    async def _trades(self, account: Account, start: TradeStart, from_id: int) -> list[dict[str, Any]]:
+        """Read the trades from an id on; what was not answered is asked again in the next round."""
+        assert account.credentials is not None
+        found: list[dict[str, Any]] = []
+        while True:
+            await self._pace.take(TRADES_WEIGHT)
+            answer = await self._rest.my_trades(
+                account.credentials, start.symbol, from_id=from_id, limit=FULL_PAGE
+            )
+            if not isinstance(answer, Answer) or not answer.ok or not isinstance(answer.body, list):
+                return found
+            found += answer.body
+            if len(answer.body) < FULL_PAGE:
+                return found
+            from_id = int(answer.body[-1]["id"]) + 1
+
+    async def _sort(self, account: Account, start: TradeStart, trades: Sequence[dict[str, Any]]) -> None:
+        by_order: dict[str, list[dict[str, Any]]] = {}
+        for trade in trades:
+            by_order.setdefault(str(trade.get("orderId")), []).append(trade)
+        ids = sorted(by_order)
+        async with self._pool.acquire() as connection:
+            known = await known_exchange_orders(connection, account.id, Market.FUTURES, start.symbol, ids)
+            strangers = await futures.external_client_ids(connection, account.id, start.symbol, ids)
+        fills: list[Fill] = []
+        for order_id, of_order in by_order.items():
+            if order_id in strangers:
+                fills += self._fills(account, start, of_order, strangers[order_id])
+            elif order_id not in known:
+                fills += await self._identify(account, start, order_id, of_order)
+        if fills:
+            self._put(account.id, lambda connection: count_in(connection, fills, "query"))
+
+    def _fills(
+        self, account: Account, start: TradeStart, trades: Sequence[Mapping[str, Any]], client_id: str
+    ) -> list[Fill]:
+        origin = self._origin(account, start, client_id)
+        return [fill_from_trade(trade, origin) for trade in trades]
+
+    def _origin(self, account: Account, start: TradeStart, client_id: str = "") -> FillOrigin:
+        venue = self._environment.venue
+        return FillOrigin(
+            account_id=account.id,
+            market=Market.FUTURES,
+            environment_epoch=venue.environment_epoch,
+            pair=start.pair,
+            client_order_id=client_id,
+            prices=venue.prices(),
+        )
+
+    async def _identify(
+        self, account: Account, start: TradeStart, order_id: str, trades: Sequence[Mapping[str, Any]]
+    ) -> list[Fill]:
+        """Ask whose an order is; its fills where it is a stranger's, a report where it is ours."""
+        assert account.credentials is not None
+        await self._pace.take(ORDER_WEIGHT)
+        answer = await self._rest.order(account.credentials, start.symbol, order_id=int(order_id))
+        if not isinstance(answer, Answer) or not answer.ok:
+            return []
+        client_id = str(answer.body.get("clientOrderId") or "")
+        if parse_client_order_id(client_id) is not None:
+            origin = self._origin(account, start)
+            report = report_of_query(answer.body, origin)
+            if report is not None:
+                self._put(account.id, with_trades(report, trades, origin))
+            return []
+        order = ExternalOrder(
+            account_id=account.id,
+            market=Market.FUTURES,
+            symbol=start.symbol,
+            exchange_order_id=order_id,
+            client_order_id=client_id,
+            side=str(answer.body.get("side", "")).lower(),
+            type=str(answer.body.get("type", "")),
+            status=str(answer.body.get("status", "")),
+            executed=parse_decimal(answer.body.get("executedQty")),
+            flag=flag_of(client_id),
+        )
+        log.warning("stranger.found", account_id=str(account.id), symbol=start.symbol, flag=order.flag)
+
+        async def record(connection: Connection) -> None:
+            await store_external(connection, [order])
+
+        self._put(account.id, record)
+        return self._fills(account, start, trades, client_id)
