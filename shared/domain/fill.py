@@ -268,8 +268,16 @@ def _fill(row: Mapping[str, Any], names: _Names, head: _Head, origin: FillOrigin
 
 
 def moment_of(milliseconds: int) -> datetime:
-    """Turn the exchange's epoch milliseconds into a time, exactly."""
-    return _EPOCH + timedelta(milliseconds=milliseconds)
+    """Turn the exchange's epoch milliseconds into a time, exactly.
+
+    Raises:
+        UnreadablePayloadError: it is before the year 1 or after the year 9999.
+
+    """
+    try:
+        return _EPOCH + timedelta(milliseconds=milliseconds)
+    except OverflowError:
+        raise UnreadablePayloadError("a time is out of the calendar's range") from None
 
 
 def text_of(row: Mapping[str, Any], key: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from shared.domain.attempt import client_order_id
@@ -132,7 +132,16 @@ def test_quote_that_is_not_available_counts_as_none() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"X": "HALF_DONE"}, {"z": 1.5}, {"z": "NaN"}, {"i": "28"}, {"s": None}, {"T": None, "E": None}],
+    [
+        {"X": "HALF_DONE"},
+        {"z": 1.5},
+        {"z": "NaN"},
+        {"i": "28"},
+        {"s": None},
+        {"T": None, "E": None},
+        {"T": -62135596800001},
+        {"T": 2**80},
+    ],
 )
 def test_what_cannot_be_read_is_an_error(changes: dict[str, Any]) -> None:
     """Nothing is guessed: an unknown status or a number of another form is refused."""
@@ -158,6 +167,7 @@ def test_listed_trades_are_at_least_what_was_executed() -> None:
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine
+@example({"T": -62135596800001})  # a millisecond before the calendar begins
 @given(st.dictionaries(st.sampled_from(list(event())), st.none() | st.text() | st.integers() | st.booleans()))
 def test_garbage_is_refused_or_none(changes: dict[str, Any]) -> None:
     """Whatever stands in an event's fields, it is a report, none of ours, or unreadable; never a crash."""
