@@ -16,6 +16,7 @@ from shared.domain.fill import Fill
 from shared.domain.order import Market, OrderStatus, Side
 from shared.domain.settlement import Line, OrderReport, Outcome, rejection_text, with_outcome, with_report
 from shared.domain.states import AttemptOutcome, EntryState, ExchangeStatus
+from shared.domain.verdicts import Code
 
 ORDER = UUID(int=1)
 ACCOUNT = UUID(int=2)
@@ -218,6 +219,7 @@ def test_third_absence_rejects_the_row() -> None:
     third = replace(start, counted=2, number=3, entry_attempts=3)
     after = settled(third, outcome(AttemptOutcome.ABSENT, number=3))
     assert (after.entry_state, after.order_status) == (EntryState.DONE, OrderStatus.REJECTED)
+    assert after.reason_code == Code.ABSENT_TOO_OFTEN
 
 
 def test_cancelled_row_ends_once_its_attempt_is_proven_not_sent() -> None:

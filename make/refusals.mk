@@ -1,0 +1,4 @@
+.PHONY: refusals
+
+refusals: $(READY)
+	@$(BIN)/python -m tests.refusals.prove
