@@ -91,6 +91,7 @@ class WarmParent:
     _by_pid: dict[int, Forked] = field(init=False, default_factory=dict)
     _keys: itertools.count[int] = field(init=False, default_factory=itertools.count)
     _ready: threading.Event = field(init=False, default_factory=threading.Event)
+    _listener: threading.Thread = field(init=False)
 
     def __enter__(self) -> Self:
         self._popen = subprocess.Popen(
@@ -99,8 +100,10 @@ class WarmParent:
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
         if not self._ready.wait(60):
+            self.__exit__()
             raise ProcessError("the warm parent did not come up")
         return self
 
@@ -108,6 +111,7 @@ class WarmParent:
         assert self._popen.stdin is not None
         self._popen.stdin.close()  # ends its children too
         self._popen.wait(30)
+        self._listener.join(30)
 
     def start(
         self,
@@ -139,11 +143,12 @@ class WarmParent:
 
     def _listen(self) -> None:
         assert self._popen.stdout is not None
-        for line in self._popen.stdout:
-            message: dict[str, Any] = json.loads(line)
-            with self._changed:
-                self._take(message)
-                self._changed.notify_all()
+        with self._popen.stdout as lines:  # left unclosed, it would fail whatever test runs later
+            for line in lines:
+                message: dict[str, Any] = json.loads(line)
+                with self._changed:
+                    self._take(message)
+                    self._changed.notify_all()
 
     def _take(self, message: dict[str, Any]) -> None:
         match message["event"]:

@@ -74,6 +74,7 @@ class Exchange:
                 start_new_session=True,
             )
         if not until(self._ports.exists, 30):
+            self.__exit__()
             raise ProcessError(f"the exchange did not start:\n{self._log.read_text()[-2000:]}")
         ports = json.loads(self._ports.read_text())
         self.port: int = ports["port"]
