@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from services.fill_listener.feed import keep_notifying
 from services.fill_listener.listener import FillListener, new_name
 from services.fill_listener.mark import PositionGauges
 from shared.domain.order import Market
@@ -24,13 +25,18 @@ class MarketListeners:
 
     def __init__(self, around: Surroundings) -> None:
         name, gauges = new_name(), PositionGauges(around.metrics)
+        self._around = around
         self._listeners = [FillListener(around, market, name=name, gauges=gauges) for market in Market]
 
     async def run(self) -> None:
         """Listen until `drain` is called."""
         async with asyncio.TaskGroup() as tasks:
-            for listener in self._listeners:
-                tasks.create_task(listener.run())
+            beside = [tasks.create_task(keep_notifying(self._around.pool), name="feed")]
+            async with asyncio.TaskGroup() as listening:
+                for listener in self._listeners:
+                    listening.create_task(listener.run())
+            for task in beside:
+                task.cancel()
 
     def drain(self) -> None:
         """Take nothing new; `run` returns when what has come is applied."""
