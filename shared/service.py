@@ -1,7 +1,7 @@
 """How a service process starts and ends: the same for both.
 
-Configuration, secrets, logs, metrics, traces, the database, the checks of `refuse_unsafe`, the probes; then
-the work, until SIGTERM drains it.
+Configuration, secrets, logs, metrics, traces, the probes; then the database, waited for however long it is
+away, and the checks of `refuse_unsafe`; then the work, until SIGTERM drains it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+import psycopg
 import structlog
 import uvloop
 from opentelemetry.trace import NoOpTracer
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-DATABASE_RETRY_S = 1.0
+DATABASE_RETRY_S = 0.25
+DATABASE_RETRY_MAX_S = 5.0
+CLOSES_WITHIN_S = 5.0
 
 
 class Surroundings(NamedTuple):
@@ -94,42 +97,109 @@ async def _serve(name: str, make: Callable[[Surroundings], Service], configurati
     redactor.register(*configuration.secrets())
     logs.configure(name, telemetry.log_level, redactor)
     metrics = Metrics(name)
-    async with tracing(
-        name, redactor, endpoint=telemetry.otlp_endpoint, ratio=telemetry.trace_ratio
-    ) as traces:
-        pool = await _reach_database(name, configuration)
-        await refuse_unsafe(configuration, pool, metrics)
-        service = make(Surroundings(configuration, pool, metrics, redactor, traces))
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, service.drain)
-        readiness = Readiness()
-        readiness.add(name, service.ready)
-        async with serving(
+    life = Life()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, life.drain)
+    readiness = Readiness()
+    readiness.add(name, life.ready)
+    async with (
+        tracing(name, redactor, endpoint=telemetry.otlp_endpoint, ratio=telemetry.trace_ratio) as traces,
+        serving(
             metrics.registry,
             readiness,
             redactor,
             host=telemetry.metrics_host,
             port=telemetry.metrics_port,
             port_file=telemetry.metrics_port_file,
-        ):
+        ),
+    ):
+        pool = await _reach_database(name, configuration, metrics, life)
+        if pool is not None:
+            service = make(Surroundings(configuration, pool, metrics, redactor, traces))
+            life.begin(service)
             log.info("started", live_trading=configuration.guards.live_trading)
             await service.run()
-        await pool.close()
+            await _close(pool)
     log.info("stopped")
 
 
-async def _reach_database(name: str, configuration: Configuration) -> Pool:
-    """Open the pool; a database that is away is waited for, as it is later."""
-    database = configuration.database
+class Life:
+    """Where a process stands between its start and its end, for the probes and for SIGTERM."""
+
+    def __init__(self) -> None:
+        self._service: Service | None = None
+        self._draining = asyncio.Event()
+
+    def begin(self, service: Service) -> None:
+        """Let the service answer from now on; one that was told to end meanwhile drains at once."""
+        self._service = service
+        if self._draining.is_set():
+            service.drain()
+
+    def drain(self) -> None:
+        """Take nothing new; a service that has not begun does not."""
+        self._draining.set()
+        if self._service is not None:
+            self._service.drain()
+
+    async def drained_within(self, seconds: float) -> bool:
+        """Wait for the word to drain, no longer than this."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._draining.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def ready(self) -> State:
+        """Say whether the work can be done now."""
+        if self._service is None:
+            return State(ready=False, sentence="the database has not been reached yet; it is tried again")
+        return self._service.ready()
+
+
+async def _reach_database(
+    name: str, configuration: Configuration, metrics: Metrics, life: Life
+) -> Pool | None:
+    """Open the pool and check what is there; a database that is away is waited for, as it is later.
+
+    Returns:
+        None when the process was told to end before the database came.
+
+    """
+    retry_s = DATABASE_RETRY_S
     while True:
         try:
-            return await open_pool(
-                database.work_dsn,
-                size=database.pool_size,
-                application_name=name,
-                prepared_statements=database.prepared_statements,
-            )
-        except DATABASE_AWAY as error:
-            log.warning("database.away", error=str(error), retry_s=DATABASE_RETRY_S)
-            await asyncio.sleep(DATABASE_RETRY_S)
+            return await _checked_pool(name, configuration, metrics)
+        except (*DATABASE_AWAY, psycopg.OperationalError) as error:
+            log.warning("database.away", error=str(error), retry_s=retry_s)
+        if await life.drained_within(retry_s):
+            return None
+        retry_s = min(2 * retry_s, DATABASE_RETRY_MAX_S)
+
+
+async def _checked_pool(name: str, configuration: Configuration, metrics: Metrics) -> Pool:
+    database = configuration.database
+    pool = await open_pool(
+        database.work_dsn,
+        size=database.pool_size,
+        application_name=name,
+        prepared_statements=database.prepared_statements,
+    )
+    try:
+        await refuse_unsafe(configuration, pool, metrics)
+    except BaseException:
+        pool.terminate()
+        raise
+    return pool
+
+
+async def _close(pool: Pool) -> None:
+    """Close the pool; a database that went away meanwhile is not waited for."""
+    try:
+        async with asyncio.timeout(CLOSES_WITHIN_S):
+            await pool.close()
+    except DATABASE_AWAY as error:
+        log.warning("database.not_closed", error=str(error))
+        pool.terminate()

@@ -18,16 +18,26 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+CONNECT_TIMEOUT_S = 5
+
 
 async def refuse_unsafe(configuration: Configuration, pool: Pool, metrics: Metrics) -> None:
     """Refuse tables we would read or write wrongly, and live trading on a server that may lose commits.
 
     Raises:
         ConfigurationError: with what to do.
+        OSError, asyncpg.PostgresError, psycopg.OperationalError: the database went away meanwhile.
 
     """
-    async with await psycopg.AsyncConnection.connect(configuration.database.work_dsn) as schema_reader:
-        differences = compare(load_contract(), await read_schema(schema_reader))
+    contract = load_contract()
+    reader = await psycopg.AsyncConnection.connect(
+        configuration.database.work_dsn,
+        connect_timeout=CONNECT_TIMEOUT_S,
+        target_session_attrs="read-write",
+        prepare_threshold=None,
+    )
+    async with reader:
+        differences = compare(contract, await read_schema(reader))
     for warning in differences.warnings:
         log.warning("contract.differs", difference=warning)
     metrics.contract_warnings.set(len(differences.warnings))

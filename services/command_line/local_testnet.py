@@ -170,10 +170,16 @@ class LocalTestnet:
 
     def start_service(self, module: str, **variables: str) -> Process:
         """Start `services.order_executor` or `services.fill_listener` and wait until it is ready."""
+        process = self.start_process(module, **variables)
+        self.wait_ready(process)
+        return process
+
+    def start_process(self, module: str, **variables: str) -> Process:
+        """Start a service and wait for nothing."""
         self._started += 1
         name = f"{module.rpartition('.')[2]}-{self._started}"
         port_file = self.folder / f"{name}.port"
-        process = self._start(
+        return self._start(
             name,
             port_file,
             module,
@@ -181,8 +187,6 @@ class LocalTestnet:
             BRIDGE_METRICS_PORT_FILE=str(port_file),
             **variables,
         )
-        self.wait_ready(process)
-        return process
 
     def service_environment(self) -> dict[str, str]:
         """Return the variables that point a service at this testnet."""

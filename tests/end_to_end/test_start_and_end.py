@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import secrets
 import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -21,6 +24,7 @@ from tests.end_to_end.conftest import new_trader
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from services.command_line.local_testnet import Process
     from tests.end_to_end.conftest import Trader
 
 
@@ -112,6 +116,57 @@ def test_wrong_setting_is_a_sentence_and_exit_code_2(
     assert sentence in started.stderr
     assert "Traceback" not in started.stderr
     assert own.encryption_key not in started.stderr
+
+
+@contextlib.contextmanager
+def database_away(own: LocalTestnet) -> Iterator[None]:
+    """Stop Postgres for the length of a block."""
+    assert own.server is not None
+    own.server.stop()
+    try:
+        yield
+    finally:
+        own.server.start()
+
+
+def ended(service: Process) -> int:
+    """Tell a service to end and return its exit code."""
+    service.popen.send_signal(signal.SIGTERM)
+    return service.popen.wait(20)
+
+
+SAYS_AWAY = '"event":"database.away"'
+
+
+@pytest.mark.parametrize("module", [EXECUTOR, LISTENER])
+def test_a_service_waits_for_its_database(own: LocalTestnet, alone: Trader, module: str) -> None:
+    """Started while Postgres is away it stays alive and says so, and it works once Postgres is there."""
+    with database_away(own):
+        service = own.start_process(module)
+        alone.until(lambda: SAYS_AWAY in service.tail(), "it says that the database is away")
+        (port,) = service.ports().values()
+        with pytest.raises(urllib.error.HTTPError, match="503") as refused:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10)
+        with refused.value as answer:
+            assert b"database has not been reached" in answer.read()
+    own.wait_ready(service)
+    assert ended(service) == 0, service.tail()
+
+
+def test_the_wait_for_the_database_ends_when_told(own: LocalTestnet, alone: Trader) -> None:
+    """SIGTERM ends a service that has not begun, in order."""
+    with database_away(own):
+        service = own.start_process(LISTENER)
+        alone.until(lambda: SAYS_AWAY in service.tail(), "it says that the database is away")
+        assert ended(service) == 0, service.tail()
+
+
+@pytest.mark.parametrize("module", [EXECUTOR, LISTENER])
+def test_a_service_drains_without_its_database(own: LocalTestnet, module: str) -> None:
+    """SIGTERM while Postgres is away and nothing is in flight: exit code 0."""
+    service = own.start_service(module)
+    with database_away(own):
+        assert ended(service) == 0, service.tail()
 
 
 def test_tables_that_are_not_the_bots_stop_the_start(own: LocalTestnet, alone: Trader) -> None:
