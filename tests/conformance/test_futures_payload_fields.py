@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pytest
 
 from services.local_exchange.orders import Quote, Side
 from tests.conformance.shapes import differences, shape
+from tests.originals import original as payload
 from tests.unit.local_exchange.futures.futures_desk import FuturesDesk, limit, market, stop
-
-ORIGINALS = Path(__file__).resolve().parents[3] / "shared" / "fixtures" / "futures"
-pytestmark = pytest.mark.skipif(
-    not ORIGINALS.is_dir(), reason=f"the exchange's payloads are not here: {ORIGINALS}"
-)
 
 # What differs on purpose, with the reason; docs/local-exchange.md lists the same.
 KNOWN = {
@@ -30,8 +26,7 @@ KNOWN = {
 }
 
 
-def original(name: str) -> Any:
-    return json.loads((ORIGINALS / f"{name}.json").read_text(encoding="utf-8"))
+original = partial(payload, "futures")
 
 
 def compare(name: str, ours: Any, theirs: Any = None) -> None:

@@ -1,14 +1,10 @@
-"""Our payloads have the fields and types of the exchange's, situation by situation.
-
-The originals are published or captured payloads; they lie beside the repository and the tests are skipped
-without them.
-"""
+"""Our payloads have the fields and types of the exchange's, situation by situation."""
 
 from __future__ import annotations
 
 import json
 from decimal import Decimal
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pytest
@@ -26,12 +22,8 @@ from services.local_exchange.market_streams import (
 )
 from services.local_exchange.websocket_api import ApiPeer
 from tests.conformance.shapes import differences, shape
+from tests.originals import original as payload
 from tests.unit.local_exchange.desk import KEYS, Desk, limit, market
-
-ORIGINALS = Path(__file__).resolve().parents[3] / "shared" / "fixtures" / "spot"
-pytestmark = pytest.mark.skipif(
-    not ORIGINALS.is_dir(), reason=f"the exchange's payloads are not here: {ORIGINALS}"
-)
 
 # What differs on purpose, with the reason; docs/local-exchange.md lists the same.
 KNOWN = {
@@ -47,8 +39,7 @@ KNOWN = {
 }
 
 
-def original(name: str) -> Any:
-    return json.loads((ORIGINALS / f"{name}.json").read_text(encoding="utf-8"))
+original = partial(payload, "spot")
 
 
 def compare(name: str, ours: Any, theirs: Any = None) -> None:

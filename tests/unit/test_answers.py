@@ -12,11 +12,11 @@ from shared.domain.answers import CANCEL, FAILURES, PLACE, QUERY, ROWS
 from shared.domain.answers_row import Place, Row, Table
 from shared.domain.order import Market
 from shared.domain.states import AttemptOutcome
+from tests.originals import names, original
 
 CODES = json.loads(
     (Path(__file__).resolve().parents[2] / "shared/domain/exchange_codes.json").read_text(encoding="utf-8")
 )
-FIXTURES = Path(__file__).resolve().parents[3] / "shared" / "fixtures"
 LISTED = [(market, int(code)) for market in Market for code in CODES[market]["codes"]]
 STATUS_OF = {-1003: 429, -1015: 429, -5000: 404, 0: 451}
 
@@ -171,17 +171,16 @@ def test_every_failure_of_the_transport_has_a_row() -> None:
     assert {reason.value for reason in Reason} | {"cancelled", "lease_expired"} == set(FAILURES)
 
 
-@pytest.mark.skipif(not FIXTURES.is_dir(), reason="the payload fixtures are not beside the repository")
 def test_the_table_agrees_with_the_independent_taxonomy() -> None:
     """Another reading of the documentation agrees, but for what PROTOCOL 5 decides itself."""
     meant = {"FINAL": "rejected", "RETRY_SAFE": "not_sent", "UNKNOWN": "unknown"}
-    for entry in json.loads((FIXTURES / "spot/taxonomy__errors.json").read_text()):
+    for entry in original("spot", "taxonomy__errors"):
         code, wanted = entry["code"], meant.get(entry["class_for_order_placement"], "unknown")
         if code not in (-1010, -2010):
             row = PLACE.find(Market.SPOT, STATUS_OF.get(code, 400), code, "")
             assert row is not None
             assert row.outcome == wanted, code
-    for entry in json.loads((FIXTURES / "spot/taxonomy__matching-engine-messages.json").read_text()):
+    for entry in original("spot", "taxonomy__matching-engine-messages"):
         # "Rest API trading is not enabled." is not on the closed list of what proves that nothing was sent.
         wanted = {"FINAL": "rejected", "RETRY_SAFE": "rejected"}.get(entry["class"], "unknown")
         code = -1013 if "self-trade" in entry["msg"] else -2010
@@ -190,11 +189,10 @@ def test_the_table_agrees_with_the_independent_taxonomy() -> None:
         assert row.outcome == ("rejected" if "FIX API" in entry["msg"] else wanted), entry["msg"]
 
 
-@pytest.mark.skipif(not FIXTURES.is_dir(), reason="the payload fixtures are not beside the repository")
 def test_every_captured_futures_error_finds_its_own_row() -> None:
     """Each captured or documented error body is decided by a row for its code or text."""
-    for path in sorted((FIXTURES / "futures").glob("err-[1-5]*.json")):
-        status, body = int(path.name.split("-")[1].removesuffix(".json")), json.loads(path.read_text())
+    for name in names("futures", "err-[1-5]*"):
+        status, body = int(name.split("-")[1]), original("futures", name)
         row = PLACE.find(Market.FUTURES, 400 if status == 1006 else status, body["code"], body["msg"])
-        assert row is not None, path.name
-        assert row.code == body["code"] or row.message is not None or status in (418, 429), path.name
+        assert row is not None, name
+        assert row.code == body["code"] or row.message is not None or status in (418, 429), name

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -24,10 +22,10 @@ from shared.domain.fill import (
     from_trade,
 )
 from shared.domain.order import Market, Side
+from tests.originals import original
 
 D = Decimal
 START = datetime(2026, 11, 1, tzinfo=UTC)
-FIXTURES = Path(__file__).parents[3] / "shared" / "fixtures" / "spot"
 ORIGIN = FillOrigin(UUID(int=1), Market.SPOT, 1, ("BTC", "USDT"), UUID(int=7))
 
 
@@ -192,17 +190,14 @@ def test_answer_of_a_resting_order_has_no_fills() -> None:
     assert from_answer({"symbol": "BTCUSDT", "orderId": 1}, ORIGIN) == ()
 
 
-@pytest.mark.skipif(
-    not FIXTURES.exists(), reason="the exchange's documented payloads are not beside the repository"
-)
 def test_documented_payloads_are_read() -> None:
     """The examples of the exchange's documentation."""
-    full = json.loads((FIXTURES / "rest__new-order__response-full.json").read_text())
+    full = original("spot", "rest__new-order__response-full")
     fills = from_answer(full, ORIGIN)
     assert [fill.trade_id for fill in fills] == [56, 57, 58, 59, 60]
     assert sum(fill.quantity for fill in fills) == 10
     assert fills[0].side is Side.SELL
-    (listed,) = json.loads((FIXTURES / "rest__account-trade-list__response.json").read_text())
+    (listed,) = original("spot", "rest__account-trade-list__response")
     assert from_trade(listed, replace(ORIGIN, pair=("BNB", "BTC"))).commission_in_quote == D("40.400010100")
 
 

@@ -1,8 +1,6 @@
 """What the futures client asks: the endpoints, the algo service, and the listen key that is never deleted."""
 
 import inspect
-import json
-from pathlib import Path
 from urllib.parse import parse_qsl
 
 import httpx
@@ -15,13 +13,13 @@ from shared.binance.futures import FuturesRest, listen_key_of, setting_holds
 from shared.binance.rest import Answer, Result, TransportFailure
 from shared.binance.sign import Credentials, Value, signed_query
 from shared.binance.spot import SpotRest
+from tests.originals import original
 
 URL = "https://fapi.exchange.test"
 API_KEY = "dbefbc809e3e83c283a984c3a1459732ea7db1360ca80c5c2c8867408d28cc83"
 SECRET = "2b5eb11e18796d12d88f13dc27dbbd02c2cc51ff7059765ed9821957d82bb4d9"
 KEY = Credentials(API_KEY, SECRET)
 NOW = 1_591_702_613_943
-FIXTURES = Path(__file__).parents[2].parent / "shared/fixtures/futures"
 
 
 @pytest.fixture
@@ -270,10 +268,9 @@ def test_whoever_serves_both_markets_finds_the_same_methods():
         assert inspect.signature(ours) == inspect.signature(spots), name
 
 
-@pytest.mark.skipif(not FIXTURES.is_dir(), reason="the payload fixtures are not beside this tree")
 async def test_captured_error_bodies_are_read(futures, exchange):
     """Code and text of captured errors come out as they are."""
-    body = json.loads((FIXTURES / "err-400-4061.json").read_text())
+    body = original("futures", "err-400-4061")
     exchange.get("/fapi/v1/order").respond(400, json=body)
     result = answer(await futures.order(KEY, "BTCUSDT", order_id=1))
     assert (result.code, result.message) == (body["code"], body["msg"])

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -26,10 +24,10 @@ from shared.domain.futures_positions import (
 from shared.domain.holding import count_in
 from shared.domain.order import Market, Side
 from shared.domain.position import Position, PositionSide, rules_of
+from tests.originals import names, original
 
 D = Decimal
 START = datetime(2026, 11, 1, tzinfo=UTC)
-FIXTURES = Path(__file__).parents[2].parent / "shared/fixtures/futures"
 POSITION = {
     "symbol": "AAPLUSDT",
     "positionAmt": "0.02",
@@ -189,12 +187,11 @@ def test_funding_of_the_income_history() -> None:
     assert funding_from_income({**row, "tranId": "9689322392"}) == told
 
 
-@pytest.mark.skipif(not FIXTURES.is_dir(), reason="the payload fixtures are not beside this tree")
 def test_captured_payloads_are_readable() -> None:
     """Positions and funding as they were captured or documented."""
     for name in ("live-rest-positionRisk-v2-isolated-open", "doc-rest-position_information_v2"):
-        read_positions(json.loads((FIXTURES / f"{name}.json").read_text()))
-    for path in FIXTURES.glob("*ACCOUNT_UPDATE-FUNDING_FEE*.json"):
-        assert len(funding_from_event(json.loads(path.read_text()))) == 1, path.name
-    for row in json.loads((FIXTURES / "doc-rest-get_income_history.json").read_text()):
+        read_positions(original("futures", name))
+    for name in names("futures", "*ACCOUNT_UPDATE-FUNDING_FEE*"):
+        assert len(funding_from_event(original("futures", name))) == 1, name
+    for row in original("futures", "doc-rest-get_income_history"):
         funding_from_income(row)

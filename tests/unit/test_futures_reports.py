@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -26,16 +24,13 @@ from shared.domain.reports import (
 )
 from shared.domain.settlement import Line, OrderReport, with_report
 from shared.domain.states import AlgoStatus, AttemptOutcome, EntryState, ExchangeStatus
+from tests.originals import names, original
 
 D = Decimal
 ROW = UUID(int=7)
 OWN_ID = f"b{ROW.hex}-1"
 ACCOUNT = UUID(int=3)
 ORIGIN = FillOrigin(ACCOUNT, Market.FUTURES, 1, ("DOT", "USDT"), prices={("BNB", "USDT"): D(600)})
-FIXTURES = Path(__file__).parents[2].parent / "shared/fixtures/futures"
-needs_fixtures = pytest.mark.skipif(
-    not FIXTURES.is_dir(), reason="the payload fixtures are not beside this tree"
-)
 
 # An order that opens, in the shapes of a capture of 2026-09.
 PLACED = {
@@ -142,10 +137,6 @@ def report(of: OrderReport | None) -> OrderReport:
 def fill(of: Fill | None) -> Fill:
     assert of is not None
     return of
-
-
-def load(name: str) -> Any:
-    return json.loads((FIXTURES / f"{name}.json").read_text())
 
 
 def line(**changes: Any) -> Line:
@@ -373,12 +364,11 @@ def test_which_events_speak_of_orders() -> None:
     assert order_of_event({"e": "executionReport", "s": "BTCUSDT"}) is not None
 
 
-@needs_fixtures
 def test_every_captured_order_event_is_readable() -> None:
     """Whatever was captured, documented or derived reads without an error, under an id of ours."""
     seen = 0
-    for path in sorted(FIXTURES.glob("*-event-*.json")):
-        payload = json.loads(path.read_text())
+    for named in names("futures", "*-event-*"):
+        payload = original("futures", named)
         for event in payload if isinstance(payload, list) else [payload]:
             event = event.get("data", event)
             order = order_of_event(event)
@@ -387,32 +377,31 @@ def test_every_captured_order_event_is_readable() -> None:
             seen += 1
             name = "caid" if event["e"] == "ALGO_UPDATE" else "c"
             told = report(report_of_event({**event, "o": {**order, name: OWN_ID}}, ORIGIN))
-            assert told.symbol == order["s"], path.name
+            assert told.symbol == order["s"], named
     assert seen > 25
 
 
-@needs_fixtures
 def test_captured_answers_are_readable() -> None:
     """Placing, cancelling, querying and listing, plain and conditional."""
-    names = (
+    orders = (
         "doc-rest-new_order",
         "doc-rest-query_order",
         "doc-rest-cancel_order",
         "live-rest-order-query-filled",
     )
-    for name in names:
-        assert report_of_query({**load(name), "clientOrderId": OWN_ID}, ORIGIN) is not None
+    for name in orders:
+        assert report_of_query({**original("futures", name), "clientOrderId": OWN_ID}, ORIGIN) is not None
     for name in ("doc-rest-new_algo_order", "doc-rest-query_algo_order", "live-rest-algoOrder-place"):
-        assert report_of_query({**load(name), "clientAlgoId": OWN_ID}, ORIGIN) is not None
+        assert report_of_query({**original("futures", name), "clientAlgoId": OWN_ID}, ORIGIN) is not None
     for name in ("live-rest-allOrders-limit3", "live-rest-allOrders-canceled-and-triggered"):
-        for order in load(name):
+        for order in original("futures", name):
             assert report_of_query({**order, "clientOrderId": OWN_ID}, ORIGIN) is not None
     for name in (
         "live-rest-userTrades-usdt-fee",
         "live-rest-userTrades-limit5",
         "doc-rest-account_trade_list",
     ):
-        for trade in load(name):
+        for trade in original("futures", name):
             assert fill_from_trade(trade, ORIGIN).symbol == trade["symbol"]
 
 

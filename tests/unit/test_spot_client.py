@@ -4,9 +4,7 @@ respx stands in for the exchange's wording only; what the transport does on the 
 sockets.
 """
 
-import json
 import logging
-from pathlib import Path
 from urllib.parse import parse_qsl
 
 import httpx
@@ -19,6 +17,7 @@ from shared.binance.rest import Answer, Result, TransportFailure
 from shared.binance.sign import Credentials, signed_query
 from shared.binance.spot import SpotRest
 from shared.binance.transport import FIRST_BYTE_BEFORE, MAX_ANSWER_BYTES
+from tests.originals import original
 
 URL = "https://api.exchange.test"
 API_KEY = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A"
@@ -28,7 +27,6 @@ NOW = 1_700_000_000_000
 ORDER = signed_query(
     {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quoteOrderQty": "10", "timestamp": NOW}, KEY
 )
-FIXTURES = Path(__file__).parents[2].parent / "shared/fixtures/spot"
 
 
 @pytest.fixture
@@ -367,10 +365,9 @@ async def test_limits_of_the_transport_are_asked_for(spot, exchange):
     assert info.calls.last.request.extensions[MAX_ANSWER_BYTES] > 8 * 1024 * 1024
 
 
-@pytest.mark.skipif(not FIXTURES.exists(), reason="the collected payloads are not beside the repository")
 @pytest.mark.parametrize("name", ["ack", "result", "full"])
 async def test_documented_answers_come_through_whole(spot, exchange, name):
     """The documented answers of a new order arrive as they are, decimals as text."""
-    text = (FIXTURES / f"rest__new-order__response-{name}.json").read_text()
-    exchange.post("/api/v3/order").respond(200, text=text)
-    assert answer(await spot.place_order(ORDER, API_KEY)).body == json.loads(text)
+    body = original("spot", f"rest__new-order__response-{name}")
+    exchange.post("/api/v3/order").respond(200, json=body)
+    assert answer(await spot.place_order(ORDER, API_KEY)).body == body
