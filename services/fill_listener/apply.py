@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -24,6 +25,7 @@ from shared.domain.fees import commission_in_quote
 from shared.domain.fill import FillOrigin, UnreadablePayloadError
 from shared.domain.reports import order_of_event, report_of_event
 from shared.domain.settlement import OrderReport
+from shared.trails import record_settled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from shared.database.settle import Settled
     from shared.domain.fill import Fill
     from shared.telemetry.metrics import Metrics
+    from shared.telemetry.traces import Tracing
 
 log = structlog.get_logger(__name__)
 
@@ -95,14 +98,23 @@ class Lane:
         pool: work connections.
         listeners: who is told.
         metrics: of this process.
+        tracing: of this process.
 
     """
 
-    def __init__(self, environment: Environment, pool: Pool, listeners: Listeners, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        pool: Pool,
+        listeners: Listeners,
+        metrics: Metrics,
+        tracing: Tracing,
+    ) -> None:
         self.environment = environment
         self._pool = pool
         self._listeners = listeners
         self._metrics = metrics
+        self._tracing = tracing
         self._queue: asyncio.Queue[Item] = asyncio.Queue()
 
     def put(self, item: Item) -> None:
@@ -224,7 +236,7 @@ class Lane:
     async def _settle(self, reports: list[OrderReport], gaps: set[UUID]) -> None:
         while True:
             try:
-                started = time.monotonic()
+                started, begun = time.monotonic(), datetime.now(UTC)
                 async with self._pool.acquire() as connection:
                     settled = await settle(connection, reports)
             except (*_ROW_HELD, *_REFUSED) as error:
@@ -243,6 +255,8 @@ class Lane:
                 await asyncio.sleep(RETRY_S)
             else:
                 self._metrics.settle.observe(time.monotonic() - started)
+                heard = {(one.order_id, one.number) for one in reports if one.source == "stream"}
+                record_settled(self._tracing, "apply", settled, begun, datetime.now(UTC), heard)
                 await self._settled(settled, gaps)
                 return
 

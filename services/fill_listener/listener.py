@@ -73,10 +73,11 @@ class FillListener:
         name: str | None = None,
         gauges: PositionGauges | None = None,
     ) -> None:
-        configuration, pool, metrics, redactor, _ = around
+        configuration, pool, metrics, redactor, tracing = around
         self._configuration = configuration
         self._pool = pool
         self.metrics = metrics
+        self._tracing = tracing
         self.name = name or new_name()
         self._stop = asyncio.Event()
         self._log_seen = 0
@@ -190,7 +191,7 @@ class FillListener:
             if len(carrier) < environment.accounts_per_stream:
                 return carrier
         carrier = Carrier(
-            Lane(environment, self._pool, self._listeners, self.metrics),
+            Lane(environment, self._pool, self._listeners, self.metrics, self._tracing),
             owner=self.name,
             pace=self._pace,
             reconcile=self._unheard,
@@ -251,15 +252,17 @@ class FillListener:
             # The executor was first. Only an end counts: asking again after every answer would never stop.
             if line.terminal:
                 self._reconciler.heard(environment, line)
+        traces = {line.order_id: line.trace for line in settled.lines}
         for change in settled.positions:
-            log.info(
-                change.kind,
-                order_id=str(change.order_id) if change.order_id else None,
-                account_id=str(change.account_id),
-                symbol=change.symbol,
-                size=str(change.size),
-                entry_price=str(change.entry_price),
-            )
+            with self._tracing.within(traces.get(change.order_id) if change.order_id else None):
+                log.info(
+                    change.kind,
+                    order_id=str(change.order_id) if change.order_id else None,
+                    account_id=str(change.account_id),
+                    symbol=change.symbol,
+                    size=str(change.size),
+                    entry_price=str(change.entry_price),
+                )
 
     async def _look_at_epoch(self) -> None:
         """Compare the database with the one we knew (PROTOCOL 10); the executor waits the quarantine out."""

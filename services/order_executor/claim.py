@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import asyncpg
 import structlog
 
+from services.order_executor import trail
 from services.order_executor.prepare import Prepared, keep_to_rate
 from services.order_executor.send import Claimed
 from shared import failpoints
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from shared.domain.verdicts import Verdict
     from shared.settings import ProtocolSettings
     from shared.telemetry.metrics import Metrics
+    from shared.telemetry.traces import Tracing
 
 log = structlog.get_logger(__name__)
 
@@ -80,6 +83,7 @@ class Claimer:
         name: of this process, kept with what it claims.
         protocol: windows, leases.
         metrics: of this process.
+        tracing: of this process.
         accounts: served by this process; None = all.
         take_in: what wakes it and where to look.
         epochs: the history of the database it works in.
@@ -98,6 +102,7 @@ class Claimer:
         name: str,
         protocol: ProtocolSettings,
         metrics: Metrics,
+        tracing: Tracing,
         *,
         accounts: list[UUID] | None,
         take_in: TakeIn,
@@ -113,6 +118,7 @@ class Claimer:
         self._name = name
         self._protocol = protocol
         self._metrics = metrics
+        self._tracing = tracing
         self._accounts = accounts
         self._take_in = take_in
         self._epochs = epochs
@@ -179,6 +185,7 @@ class Claimer:
         if not entries:
             return _Looked(more_after=more_after)
         await failpoints.reached("prepare.peeked")
+        peeked = datetime.now(UTC)
         # Each on its own: one account's slow answer must not cost the others more than its own time limit.
         looked_at = await asyncio.gather(*(self._preparer.prepare(entry) for entry in entries))
         verdicts = [
@@ -186,14 +193,17 @@ class Claimer:
             for verdict in keep_to_rate(looked_at, self._max_per_minute)
         ]
         prepared = [verdict for verdict in verdicts if isinstance(verdict, Prepared)]
+        look = trail.Look(peeked, datetime.now(UTC))
         claimed: list[Claimed] = []
         dropped = 0
         try:
             await failpoints.reached("prepare.sized")
             async with self._pool.acquire() as connection:
-                settled = await self._settle_verdicts(connection, list(zip(entries, verdicts, strict=True)))
+                settled = await self._settle_verdicts(
+                    connection, list(zip(entries, verdicts, strict=True)), look
+                )
                 if prepared:
-                    claimed, dropped = await self._claim(connection, prepared, epoch)
+                    claimed, dropped = await self._claim(connection, prepared, epoch, look)
         finally:
             mine = {order.intent.order_id for order in claimed}
             self._rates.not_claimed(o.entry.order.id for o in prepared if o.entry.order.id not in mine)
@@ -225,7 +235,10 @@ class Claimer:
         return entries
 
     async def _settle_verdicts(
-        self, connection: Connection, looked_at: Sequence[tuple[ReadyEntry, Prepared | Verdict]]
+        self,
+        connection: Connection,
+        looked_at: Sequence[tuple[ReadyEntry, Prepared | Verdict]],
+        look: trail.Look,
     ) -> int:
         """Settle at once what is refused or held, leave what waits; returns how many rows were settled."""
         refused = [(entry, verdict) for entry, verdict in looked_at if isinstance(verdict, Rejected)]
@@ -243,7 +256,7 @@ class Claimer:
             for entry, rejected in refused:
                 if entry.order.id in gone:
                     self._metrics.orders_failed(entry.order.market, rejected.code).inc()
-                    log.info("order.rejected", order_id=str(entry.order.id), reason_code=rejected.code)
+                    self._tell_rejected(entry, rejected, look)
         if held:
             kept = await hold(connection, [(e.entry_id, e.row_version, v.code, v.sentence) for e, v in held])
             settled += len(kept)
@@ -252,8 +265,14 @@ class Claimer:
                 log.warning("order.held", order_id=str(entry.order.id), reason_code=verdict.code)
         return settled
 
+    def _tell_rejected(self, entry: ReadyEntry, rejected: Rejected, look: trail.Look) -> None:
+        begun = trail.begin(self._tracing, entry)
+        trail.prepared(self._tracing, begun, look, entry.attempts)
+        with self._tracing.span("reject", begun.trace, reason_code=rejected.code):
+            log.info("order.rejected", order_id=str(entry.order.id), reason_code=rejected.code)
+
     async def _claim(
-        self, connection: Connection, prepared: Sequence[Prepared], epoch: Epoch
+        self, connection: Connection, prepared: Sequence[Prepared], epoch: Epoch, look: trail.Look
     ) -> tuple[list[Claimed], int]:
         """Claim; returns what is ours, and how many rows dropped out for their caps."""
         orders = [self._intend(order) for order in prepared]
@@ -283,13 +302,18 @@ class Claimer:
         for order in claimed:
             intent = order.intent
             self._slots.take(intent.order_id, intent.number, intent.token, order.prepared.entry.key)
+            trail.prepared(self._tracing, order.trail, look, intent.number)
+            if intent.trace is not None:
+                self._tracing.record(
+                    "claim", look.prepared, datetime.now(UTC), intent.trace, attempt=intent.number
+                )
         over = [
             (order.entry, verdict)
             for order in prepared
             if (in_use := dropped.get(order.entry.order.id)) is not None
             and (verdict := limits.over(order.venue, order.priced, in_use)) is not None
         ]
-        await self._settle_verdicts(connection, over)
+        await self._settle_verdicts(connection, over, look)
         return claimed, len(dropped)
 
     def _intend(self, order: Prepared) -> Claimed:
@@ -304,6 +328,7 @@ class Claimer:
             "recvWindow": self._protocol.recv_window_ms,
             "timestamp": signed_at_ms,
         }
+        begun = trail.begin(self._tracing, entry)
         intent = Intent(
             entry_id=entry.entry_id,
             order_id=entry.order.id,
@@ -321,8 +346,9 @@ class Claimer:
             api_key_hash=order.credentials.fingerprint,
             token=uuid4(),
             ask=order.ask,
+            trace=begun.trace,
         )
-        return Claimed(order, intent, params)
+        return Claimed(order, intent, params, begun)
 
     def _give_back(self, orders: Sequence[Claimed], why: str) -> None:
         """Settle as not sent what the synchronous standby did not confirm: nothing of it left."""

@@ -65,18 +65,19 @@ class Executor:
     """
 
     def __init__(self, around: Surroundings) -> None:
-        configuration, pool, metrics, redactor, _ = around
+        configuration, pool, metrics, redactor, tracing = around
         protocol = configuration.protocol
         accounts = configuration.guards.accounts
         self._configuration = configuration
         self._pool = pool
         self._metrics = metrics
+        self._tracing = tracing
         self._name = name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
         keys = Keys(configuration.encryption.keyring(), redactor)
         self._draining = asyncio.Event()
         self._slots = Slots(protocol.send_slots)
         self._epochs = EpochWatch(pool, protocol, metrics)
-        self._settler = Settler(pool, metrics, self._settled, self._epochs.look)
+        self._settler = Settler(pool, metrics, tracing, self._settled, self._epochs.look)
         self._take_in = TakeIn(
             pool, metrics, accounts=accounts, sweep_interval=protocol.sweep_interval, on_sweep=self._sweep
         )
@@ -100,6 +101,7 @@ class Executor:
             protocol,
             accounts,
             metrics,
+            tracing,
         )
         self._recheck = Recheck(pool, name, self._venues, keys, self._settler, protocol.lease, accounts)
         self._claimer = Claimer(
@@ -107,11 +109,14 @@ class Executor:
             name,
             protocol,
             metrics,
+            tracing,
             accounts=accounts,
             take_in=self._take_in,
             epochs=self._epochs,
             preparer=Preparer(configuration, pool, self._venues, keys, self._pauses),
-            sender=Sender(protocol.recv_window_ms, self._settler, self._pauses, self._rates, metrics),
+            sender=Sender(
+                protocol.recv_window_ms, self._settler, self._pauses, self._rates, metrics, tracing
+            ),
             settler=self._settler,
             slots=self._slots,
             rates=self._rates,
@@ -279,13 +284,14 @@ class Executor:
                 self._metrics.orders_executed(line.market).inc()
             elif "rejected" in line.events:
                 self._metrics.orders_failed(line.market, line.reason_code or "rejected").inc()
-            log.info(
-                "order.settled",
-                order_id=str(line.order_id),
-                attempt=line.number,
-                outcome=line.outcome,
-                state=line.entry_state,
-                status=line.order_status,
-                executed=str(line.executed),
-            )
+            with self._tracing.within(line.trace):
+                log.info(
+                    "order.settled",
+                    order_id=str(line.order_id),
+                    attempt=line.number,
+                    outcome=line.outcome,
+                    state=line.entry_state,
+                    status=line.order_status,
+                    executed=str(line.executed),
+                )
         self._take_in.look_again()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from shared.keys import Keys
     from shared.settings import ProtocolSettings
     from shared.telemetry.metrics import Metrics
+    from shared.telemetry.traces import Tracing
 
 log = structlog.get_logger(__name__)
 
@@ -84,6 +85,7 @@ class Resolver:
         protocol: the waits.
         accounts: served by this process; None = all.
         metrics: of this process.
+        tracing: of this process.
 
     """
 
@@ -98,6 +100,7 @@ class Resolver:
         protocol: ProtocolSettings,
         accounts: list[UUID] | None,
         metrics: Metrics,
+        tracing: Tracing,
     ) -> None:
         self._pool = pool
         self._name = name
@@ -107,6 +110,7 @@ class Resolver:
         self._epochs = epochs
         self._accounts = accounts
         self._metrics = metrics
+        self._tracing = tracing
         self._lease = protocol.lease
         self._asker = Asker(pool, metrics)
         # Scaled-down waits want quicker looks; with real ones a look a second is plenty.
@@ -131,7 +135,10 @@ class Resolver:
                 log.warning("resolve.database_away", error=str(error))
                 continue
             for attempt in attempts:
-                with about(order_id=attempt.order_id, account_id=attempt.account_id, attempt=attempt.number):
+                with (
+                    about(order_id=attempt.order_id, account_id=attempt.account_id, attempt=attempt.number),
+                    self._tracing.within(attempt.trace),
+                ):
                     try:
                         await self._go_on(attempt)
                     except (*DATABASE_AWAY, asyncpg.PostgresError) as error:
@@ -210,7 +217,12 @@ class Resolver:
     async def _question(self, case: _Case, kind: QuestionKind, now_ms: int) -> timedelta | None:
         """Ask, keep what came back, and hand a report over; None when the order was found."""
         attempt = case.attempt
+        begun = datetime.now(UTC)
         told = await self._asker.ask(case.venue, case.credentials, attempt, kind)
+        if attempt.trace is not None:
+            self._tracing.record(
+                "ask", begun, datetime.now(UTC), attempt.trace, kind=str(kind), result=str(told.result)
+            )
         await failpoints.reached("resolve.asked")
         question = Question(kind, told.result, case.asker, now_ms)
         async with self._pool.acquire() as connection:

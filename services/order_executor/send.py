@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -32,12 +33,14 @@ if TYPE_CHECKING:
     from services.order_executor.prepare import Prepared
     from services.order_executor.rate import Rates
     from services.order_executor.settle import Settler
+    from services.order_executor.trail import Trail
     from shared.binance.rest import Result
     from shared.binance.sign import Value
     from shared.database.claim import Intent
     from shared.database.settle import Finding
     from shared.domain.classify import Classification
     from shared.telemetry.metrics import Metrics
+    from shared.telemetry.traces import Tracing
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +52,7 @@ class Claimed:
     prepared: Prepared
     intent: Intent
     params: Mapping[str, Value]
+    trail: Trail
 
 
 class Sender:
@@ -60,25 +64,40 @@ class Sender:
         pauses: told what the exchange or the network says about an address, an account, a key.
         rates: told what the exchange counted.
         metrics: of this process.
+        tracing: of this process.
 
     """
 
     def __init__(
-        self, recv_window_ms: int, settler: Settler, pauses: Pauses, rates: Rates, metrics: Metrics
+        self,
+        recv_window_ms: int,
+        settler: Settler,
+        pauses: Pauses,
+        rates: Rates,
+        metrics: Metrics,
+        tracing: Tracing,
     ) -> None:
         self._recv_window_ms = recv_window_ms
         self._settler = settler
         self._pauses = pauses
         self._rates = rates
         self._metrics = metrics
+        self._tracing = tracing
 
     async def send(self, order: Claimed) -> None:
         """Send one order and hand over what became of it."""
         intent = order.intent
-        with about(
-            order_id=intent.order_id,
-            account_id=order.prepared.entry.order.account_id,
-            attempt=intent.number,
+        with (
+            about(
+                order_id=intent.order_id,
+                account_id=order.prepared.entry.order.account_id,
+                attempt=intent.number,
+            ),
+            self._tracing.span(
+                "send", intent.trace, attempt=intent.number, client_order_id=intent.client_order_id
+            )
+            if intent.trace
+            else nullcontext(),
         ):
             result = await self._post(order)
             self._rates.answered(intent.order_id, order.prepared.venue, result)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -14,6 +15,7 @@ from shared.database.claim import EpochChangedError
 from shared.database.connect import DATABASE_AWAY, NotDurableError
 from shared.database.settle import Settled, settle
 from shared.domain.errors import DomainError
+from shared.trails import record_settled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from shared.database.connect import Pool
     from shared.database.settle import Finding
     from shared.telemetry.metrics import Metrics
+    from shared.telemetry.traces import Tracing
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +37,7 @@ class Settler:
     Args:
         pool: work connections.
         metrics: of this process.
+        tracing: of this process.
         on_settled: told what was written.
         on_epoch: compares the epoch, after a restart or a change of the database.
 
@@ -43,11 +47,13 @@ class Settler:
         self,
         pool: Pool,
         metrics: Metrics,
+        tracing: Tracing,
         on_settled: Callable[[Sequence[Finding], Settled], None],
         on_epoch: Callable[[], Awaitable[object]],
     ) -> None:
         self._pool = pool
         self._metrics = metrics
+        self._tracing = tracing
         self._on_epoch = on_epoch
         self._on_settled = on_settled
         self._queue: asyncio.Queue[Finding] = asyncio.Queue()
@@ -74,7 +80,7 @@ class Settler:
         while True:
             try:
                 await failpoints.reached("settle.before")
-                started = time.monotonic()
+                started, begun = time.monotonic(), datetime.now(UTC)
                 async with self._pool.acquire() as connection:
                     settled = await settle(connection, batch)
                 self._metrics.settle.observe(time.monotonic() - started)
@@ -102,5 +108,6 @@ class Settler:
                 log.warning("settle.database_away", orders=len(batch), error=str(error))
                 await asyncio.sleep(RETRY_S)
             else:
+                record_settled(self._tracing, "settle", settled, begun, datetime.now(UTC))
                 self._on_settled(batch, settled)
                 return

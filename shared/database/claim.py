@@ -44,6 +44,7 @@ class Intent:
         api_key_hash: of the key it will be sent with.
         token: random; whoever holds it may settle.
         ask: what it reserves, and the caps it must stay within.
+        trace: W3C traceparent of the order's trace, kept in the outbox for whoever goes on with it; or None.
 
     """
 
@@ -63,6 +64,7 @@ class Intent:
     api_key_hash: str
     token: UUID
     ask: Ask
+    trace: str | None = None
 
 
 class Claims(NamedTuple):
@@ -141,6 +143,7 @@ async def claim(
             [rate.asset for rate in rates],
             [rate.is_testnet for rate in rates],
             [rate.usd for rate in rates],
+            [i.trace for i in intents],
         )
     assert row is not None
     if not row["same_epoch"]:

@@ -5,7 +5,7 @@
 -- $15 epoch  $16 timeline  $17 postmaster start  $18 base assets  $19 quote assets  $20 lot steps
 -- $21 environment epochs  $22 quantities  $23 worth in quote, 0: it only reduces  $24 worth in USD  $25 on a testnet?
 -- $26 caps of the position  $27 of all positions  $28 capital of the strategy (null: no strategy)
--- $29 quote assets  $30 on a testnet?  $31 what one of them is worth in USD
+-- $29 quote assets  $30 on a testnet?  $31 what one of them is worth in USD  $32 traceparents
 WITH history AS MATERIALIZED (
     -- the history the worker read its rows in is still the one it writes to
     SELECT e.id, e.last_entry_id, e.is_first
@@ -18,10 +18,10 @@ WITH history AS MATERIALIZED (
     SELECT * FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
                          $8::bigint[], $9::text[], $10::text[], $11::uuid[], $18::text[], $19::text[], $20::numeric[],
                          $21::integer[], $22::numeric[], $23::numeric[], $24::numeric[], $25::boolean[], $26::numeric[],
-                         $27::numeric[], $28::numeric[])
+                         $27::numeric[], $28::numeric[], $32::text[])
         AS i (entry_id, number, row_xmin, row_ctid, client_order_id, symbol, parameters, signed_at_ms, base_url,
               api_key_hash, token, base_asset, quote_asset, lot_step, environment_epoch, quantity, worth, usd, is_testnet,
-              position_cap, exposure_cap, capital)
+              position_cap, exposure_cap, capital, trace)
 ), locked AS MATERIALIZED (
     -- row and entry together; a row the bot holds open is skipped, a row changed since the peek is not claimed
     SELECT i.*, e.order_id, e.account_id, e.user_id, e.strategy_id, e.market, e.side
@@ -119,7 +119,7 @@ WITH history AS MATERIALIZED (
     UPDATE bridge.outbox AS e
        SET state = 'sending', attempts = t.number, token = t.token, owner = $13::text,
            lease_until = clock_timestamp() + $14::interval, not_before = NULL, reason_code = NULL, reason = NULL,
-           changed_at = clock_timestamp()
+           trace = t.trace, changed_at = clock_timestamp()
       FROM taken AS t
      WHERE e.id = t.entry_id
  RETURNING e.id

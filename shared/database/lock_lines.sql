@@ -10,7 +10,7 @@ SELECT o.id AS order_id, a.number, a.account_id, a.market, a.symbol, a.client_or
          WHERE h.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8)
            AND h.postmaster_start = pg_postmaster_start_time()
            AND NOT EXISTS (SELECT FROM bridge.epoch AS newer WHERE newer.id > h.id)) AS live_epoch,
-       a.late,
+       a.late, e.trace,
        EXISTS (SELECT FROM bridge.attempt AS other
                 WHERE other.order_id = a.order_id AND other.number <> a.number
                   AND (other.outcome IS NULL OR other.outcome IN ('unknown', 'accepted'))) AS another_attempt_live

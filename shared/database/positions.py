@@ -97,6 +97,17 @@ async def count_fills(connection: Connection, keys: Collection[HoldingKey]) -> l
     return work.changes
 
 
+async def traces_of_closed(
+    connection: Connection, changes: Collection[PositionChange]
+) -> dict[UUID, tuple[str, ...]]:
+    """Return the traces of the orders that made the positions which are closed now, by position."""
+    closed = [change.position_id for change in changes if change.kind is Kind.CLOSED]
+    if not closed:
+        return {}
+    rows = await connection.fetch(statement("traces_of_positions"), closed)
+    return {row["position_id"]: tuple(row["traces"]) for row in rows}
+
+
 class _Work:
     """What one call of `apply_fills` is going to write."""
 

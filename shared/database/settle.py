@@ -7,13 +7,13 @@ listener for stream events and queries.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from shared.database.claim import EpochChangedError
 from shared.database.connect import DurableCommit
 from shared.database.ledger import known_fills, note_contradictions, store_fills
-from shared.database.positions import count_fills
+from shared.database.positions import count_fills, traces_of_closed
 from shared.database.statements import statement
 from shared.domain.order import OrderStatus
 from shared.domain.settlement import Line, OrderReport, Outcome, with_outcome, with_report
@@ -46,6 +46,7 @@ class Settled:
         fills_stored: (market, source) of each new fill.
         fills_repeated: (market, source) of each fill told again.
         contradictions: how many of these were told in another way.
+        closed: traces of the orders whose fills made the positions that were closed.
 
     """
 
@@ -57,6 +58,7 @@ class Settled:
     fills_stored: tuple[tuple[str, str], ...] = ()
     fills_repeated: tuple[tuple[str, str], ...] = ()
     contradictions: int = 0
+    closed: Mapping[UUID, tuple[str, ...]] = field(default_factory=dict)
 
 
 async def settle(connection: Connection, findings: Sequence[Finding]) -> Settled:
@@ -126,6 +128,7 @@ async def _settle(connection: Connection, findings: Sequence[Finding]) -> Settle
         )
     positions = await count_fills(connection, keys)
     unchanged = [line for key, line in after.items() if line == before[key]]
+    traced = any(line.trace for line in changed)
     return Settled(
         lines=tuple(changed),
         unchanged=tuple(unchanged),
@@ -135,6 +138,7 @@ async def _settle(connection: Connection, findings: Sequence[Finding]) -> Settle
         fills_stored=fills_stored,
         fills_repeated=tuple((str(report.market), report.source) for _, _, report in told_again),
         contradictions=contradictions,
+        closed=await traces_of_closed(connection, positions) if traced else {},
     )
 
 
@@ -205,6 +209,7 @@ def _line(row: asyncpg.Record) -> Line:
         fee_in_quote=row["fee_in_quote"],
         another_attempt_live=row["another_attempt_live"],
         late=row["late"],
+        trace=row["trace"],
         reported_at=row["reported_at"],
         filled_at=row["filled_at"],
     )

@@ -40,6 +40,7 @@ class UnknownAttempt:
         claimed_at: database time.
         counted: attempts of the row judged absent before.
         stream: how far its account's user stream is known to be without a gap.
+        trace: W3C traceparent of the order's trace, or None.
 
     """
 
@@ -62,6 +63,7 @@ class UnknownAttempt:
     claimed_at: datetime
     counted: int
     stream: Stream | None
+    trace: str | None
 
 
 async def take_unknown(
@@ -97,6 +99,7 @@ async def take_unknown(
             stream=Stream(row["subscribed_at_ms"], row["verified_through_ms"])
             if row["subscribed_at_ms"] is not None
             else None,
+            trace=row["trace"],
         )
         for row in rows
     ]

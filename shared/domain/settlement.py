@@ -139,6 +139,7 @@ class Line:
     reason: str | None = None
     retry_after: timedelta | None = None
     late: bool = False
+    trace: str | None = None
     events: tuple[str, ...] = ()
 
     @property

@@ -8,10 +8,12 @@ numbers and ids only; of an exception it holds the type, because a message may q
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
+from opentelemetry import context as current
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -20,9 +22,9 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
-    from opentelemetry.context import Context
     from opentelemetry.sdk.trace.export import SpanExporter
 
     from shared.telemetry.redaction import Redactor
@@ -31,6 +33,27 @@ if TYPE_CHECKING:
 
 EXPORT_TIMEOUT_S = 5.0
 _PROPAGATOR = TraceContextTextMapPropagator()
+
+
+class Begun:
+    """A span that has begun and is not known to the collector before it ends.
+
+    Args:
+        span: of OpenTelemetry.
+
+    Attributes:
+        traceparent: for the outbox; None while tracing is off.
+
+    """
+
+    def __init__(self, span: trace.Span) -> None:
+        self._span = span
+        self.traceparent = _traceparent(span)
+
+    def end(self, ended: datetime) -> None:
+        """End it; another machine's clock may say that it began later than that."""
+        begun = getattr(self._span, "start_time", None) or 0
+        self._span.end(max(begun, _nanoseconds(ended)))
 
 
 class Tracing:
@@ -45,6 +68,7 @@ class Tracing:
     def __init__(self, tracer: trace.Tracer, redactor: Redactor) -> None:
         self._tracer = tracer
         self._redactor = redactor
+        self._off = isinstance(tracer, trace.NoOpTracer)
 
     @contextmanager
     def span(self, name: str, parent: str | None = None, **attributes: Attribute) -> Iterator[str | None]:
@@ -69,6 +93,14 @@ class Tracing:
                 span.set_status(trace.StatusCode.ERROR, type(error).__name__)
                 raise
 
+    def within(self, parent: str | None) -> AbstractContextManager[None]:
+        """Let log lines of a block carry the ids of an order's trace, without a span of their own."""
+        return nullcontext() if parent is None else _attached(parent)
+
+    def begin(self, name: str, begun: datetime, **attributes: Attribute) -> Begun:
+        """Begin a trace; its first span counts only once it is ended, and is forgotten otherwise."""
+        return Begun(self._start(name, begun, None, attributes))
+
     def record(
         self, name: str, begun: datetime, ended: datetime, parent: str | None = None, **attributes: Attribute
     ) -> str | None:
@@ -85,16 +117,24 @@ class Tracing:
             The span's `traceparent`, for the outbox; None while tracing is off.
 
         """
-        span = self._tracer.start_span(
+        begun_span = Begun(self._start(name, begun, parent, attributes))
+        begun_span.end(ended)
+        return begun_span.traceparent
+
+    def _start(
+        self, name: str, begun: datetime, parent: str | None, attributes: dict[str, Attribute]
+    ) -> trace.Span:
+        return self._tracer.start_span(
             name,
-            context=_context(parent),
+            # Never under whatever happens to be the current span: these are told after the fact.
+            context=Context() if parent is None else _context(parent),
             attributes=self._clean(attributes),
             start_time=_nanoseconds(begun),
         )
-        span.end(_nanoseconds(ended))
-        return _traceparent(span)
 
     def _clean(self, attributes: dict[str, Attribute]) -> dict[str, Attribute]:
+        if self._off:
+            return {}
         return {
             name: self._redactor.clean(value) if isinstance(value, str) else value
             for name, value in attributes.items()
@@ -147,6 +187,15 @@ def _otlp(endpoint: str) -> SpanExporter:
 
 def _context(traceparent: str | None) -> Context | None:
     return None if traceparent is None else _PROPAGATOR.extract({"traceparent": traceparent})
+
+
+@contextmanager
+def _attached(parent: str) -> Iterator[None]:
+    token = current.attach(_PROPAGATOR.extract({"traceparent": parent}))
+    try:
+        yield
+    finally:
+        current.detach(token)
 
 
 def _traceparent(span: trace.Span) -> str | None:
