@@ -32,6 +32,7 @@ from shared.environment import (
     variable,
 )
 from shared.futures_settings import FuturesSettings
+from shared.option_settings import OptionSettings
 
 __all__ = [
     "Configuration",
@@ -41,6 +42,7 @@ __all__ = [
     "Endpoints",
     "ExchangeSettings",
     "GuardSettings",
+    "OptionSettings",
     "ProtocolSettings",
     "TelemetrySettings",
     "load",
@@ -384,6 +386,7 @@ class Configuration(NamedTuple):
     protocol: ProtocolSettings
     telemetry: TelemetrySettings
     futures: FuturesSettings
+    options: OptionSettings
 
     def secrets(self) -> list[str]:
         """Return every secret of the settings, for the redaction of logs."""
@@ -391,6 +394,7 @@ class Configuration(NamedTuple):
             self.encryption.key.get_secret_value(),
             *self.encryption.former_keys.get_secret_value().replace(",", "\n").split("\n"),
             self.database.password.get_secret_value(),
+            self.options.telegram_token.get_secret_value() if self.options.telegram_token else "",
         ]
         urls = [url.get_secret_value() for url in (self.database.url, self.database.listen_url) if url]
         texts += [unquote(urlsplit(url).password or "") for url in urls]
@@ -412,6 +416,7 @@ def load_configuration() -> Configuration:
         load(ProtocolSettings),
         load(TelemetrySettings),
         load(FuturesSettings),
+        load(OptionSettings),
     )
     refuse_hurried_live_trading(configuration.guards, configuration.protocol)
     return configuration
@@ -425,6 +430,7 @@ MODELS: tuple[type[Settings], ...] = (
     FuturesSettings,
     ProtocolSettings,
     TelemetrySettings,
+    OptionSettings,
 )
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from services.fill_listener import telegram
+from services.fill_listener.aside import keep_doing
 from services.fill_listener.feed import keep_notifying
 from services.fill_listener.listener import FillListener, new_name
 from services.fill_listener.mark import PositionGauges
@@ -12,6 +14,8 @@ from shared.domain.order import Market
 from shared.telemetry.server import State
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from shared.service import Surroundings
 
 
@@ -31,12 +35,22 @@ class MarketListeners:
     async def run(self) -> None:
         """Listen until `drain` is called."""
         async with asyncio.TaskGroup() as tasks:
-            beside = [tasks.create_task(keep_notifying(self._around.pool), name="feed")]
+            beside = [tasks.create_task(work, name=title) for title, work in self._beside().items()]
             async with asyncio.TaskGroup() as listening:
                 for listener in self._listeners:
                     listening.create_task(listener.run())
             for task in beside:
                 task.cancel()
+
+    def _beside(self) -> dict[str, Coroutine[None, None, None]]:
+        """Return what is kept going while anybody listens."""
+        options, metrics, pool = self._around.configuration.options, self._around.metrics, self._around.pool
+        work: dict[str, Coroutine[None, None, None]] = {"feed": keep_notifying(pool)}
+        if options.telegram_token is not None:
+            token = options.telegram_token.get_secret_value()
+            teller = telegram.Telegram(pool, options.telegram_url, token, metrics)
+            work["telegram"] = keep_doing("telegram", teller.tell, metrics, every_s=telegram.EVERY_S)
+        return work
 
     def drain(self) -> None:
         """Take nothing new; `run` returns when what has come is applied."""

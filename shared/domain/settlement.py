@@ -194,8 +194,9 @@ def with_report(line: Line, report: OrderReport, fresh: Sequence[Fill]) -> Line:
     events = line.events
     if line.outcome is not AttemptOutcome.ACCEPTED:
         events += ("accepted_late" if late else "accepted",)
-    if fresh:
-        events += ("filled_in_part" if not settled.terminal else "filled",)
+    completes = status is ExchangeStatus.FILLED and line.entry_state is not EntryState.DONE and not aside
+    if fresh and not completes:  # what completes an order is told by the word of its new status
+        events += ("filled_in_part",)
     settled = replace(settled, events=events)
     if report.reason and status is ExchangeStatus.REJECTED:
         settled = replace(

@@ -171,6 +171,7 @@ class Metrics(_Declarations):
         self._declare_streams()
         self._declare_fills()
         self._declare_positions()
+        self._declare_options()
 
     def _declare_orders(self) -> None:
         self._begin("Orders")
@@ -374,6 +375,15 @@ class Metrics(_Declarations):
         )
         self.marked = self._gauges(
             "bridge_marked_timestamp_seconds", "When positions last got a market price.", "market"
+        )
+
+    def _declare_options(self) -> None:
+        self._begin("Options", (LISTENER,))
+        self.telegram = self._counts(
+            "bridge_telegram_messages", "Messages to users, by how sending them ended.", "result"
+        )
+        self.books = self._counts(
+            "bridge_strategy_bookings", "Orders booked for their strategies, by how it ended.", "result"
         )
 
 

@@ -26,6 +26,7 @@ from shared.settings import (
     EncryptionSettings,
     ExchangeSettings,
     GuardSettings,
+    OptionSettings,
     ProtocolSettings,
     TelemetrySettings,
     load,
@@ -69,7 +70,9 @@ def test_the_page_is_printed_from_the_models():
     )
 
 
-@pytest.mark.parametrize("model", [ExchangeSettings, GuardSettings, ProtocolSettings, TelemetrySettings])
+@pytest.mark.parametrize(
+    "model", [ExchangeSettings, GuardSettings, OptionSettings, ProtocolSettings, TelemetrySettings]
+)
 def test_defaults_are_complete(model):
     """Only the database and the key have to be named."""
     load(model)
@@ -213,9 +216,10 @@ def test_every_secret_of_the_settings_is_known_to_the_redactor(monkeypatch):
         BRIDGE_DATABASE_URL="postgresql://u:work%40word@db/bot",
         BRIDGE_LISTEN_URL="postgresql://u:listenword@db/bot",
         POSTGRES_PASSWORD="otherword",
+        TELEGRAM_BOT_TOKEN="42:telegramword",
     )
     secrets = load_configuration().secrets()
-    assert set(secrets) == {KEY, OTHER_KEY, "work@word", "listenword", "otherword"}
+    assert set(secrets) == {KEY, OTHER_KEY, "work@word", "listenword", "otherword", "42:telegramword"}
 
 
 def test_the_accounts_served(monkeypatch):
@@ -400,3 +404,17 @@ def test_the_collector_must_be_an_address(monkeypatch):
     """An endpoint without a scheme is refused at the start, not at the first export."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318")
     assert refusal(TelemetrySettings).startswith("OTEL_EXPORTER_OTLP_ENDPOINT")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BRIDGE_BOT_TIME_ZONE", "Mars/Olympus"),
+        ("BRIDGE_BOT_TIME_ZONE", ""),
+        ("BRIDGE_TELEGRAM_URL", "api.telegram.org"),
+    ],
+)
+def test_options_that_are_refused(monkeypatch, name, value):
+    """A time zone nobody knows and an address without a scheme stop the start, with the variable's name."""
+    set_all(monkeypatch, **{name: value})
+    assert name in refusal(OptionSettings)

@@ -120,7 +120,7 @@ def test_filled_order_is_done_with_its_figures() -> None:
     assert after.average_price == D(100)
     assert (after.fee, after.fee_asset) == (D("0.002"), "BTC")
     assert after.filled_at == NOON + timedelta(seconds=5)
-    assert after.events == ("accepted", "filled", "filled")
+    assert after.events == ("accepted", "filled")
 
 
 def test_resting_order_is_submitted_and_open() -> None:

@@ -125,7 +125,7 @@ def test_trace_ids(lines):
     assert lines()[-1]["span_id"] == f"{span.get_span_context().span_id:016x}"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     st.dictionaries(st.text(), st.recursive(st.text() | st.integers() | st.floats() | st.binary(), st.lists))
 )
