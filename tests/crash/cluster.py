@@ -49,6 +49,14 @@ class Cluster:
         hosts = ",".join(f"127.0.0.1:{server.port}" for server in (self.primary, self.standby))
         return f"postgresql://postgres:{quote(self.primary.password)}@{hosts}/postgres"
 
+    def make_synchronous(self) -> None:
+        """Let no commit count before the standby has it."""
+        ask(self.primary, f"ALTER SYSTEM SET synchronous_standby_names = '{STANDBY}'")
+        ask(self.primary, "SELECT pg_reload_conf()")
+        synchronous = "SELECT EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync') AS yes"
+        if not until(lambda: bool(ask(self.primary, synchronous)[0]["yes"]), CATCHES_UP_WITHIN_S):
+            raise ProcessError("the standby did not become synchronous in time")
+
     def cut(self) -> None:
         """Let the standby catch up, then hear of no commit any more."""
         assert self.standby is not None

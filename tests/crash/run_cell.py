@@ -104,6 +104,7 @@ class Run:
         scale = self.world.scale
         patience_s = self.patience_s
         if self.behaviour.stays_unknown:
+            until(lambda: self.state() == "unknown" or self.is_over(), patience_s, 0.1)
             patience_s = scale.lease_s + scale.absence_s + 4 * scale.sweep_s + scale.answer_timeout_s
         until(self.is_over, patience_s, 0.1)
 

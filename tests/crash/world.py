@@ -250,6 +250,10 @@ class Account:
             halted=halts[0]["reason"] if halts else "",
         )
 
+    def posts(self) -> int:
+        """Count the requests to place an order that reached the exchange."""
+        return len(self.world.exchange.admin("GET", self._posts))
+
     @property
     def _posts(self) -> str:
         return f"/requests?account={self.name}&path=/api/v3/order&method=POST"
