@@ -8,7 +8,7 @@ form that belongs to no row we know: another bridge, a clone, or history we have
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -16,14 +16,14 @@ from services.fill_listener.strangers import count_in, flag_of
 from shared.database import foreign
 from shared.database.foreign import ExternalOrder
 from shared.domain.attempt import parse_bot_client_order_id
-from shared.domain.fill import FillOrigin, UnreadablePayloadError
+from shared.domain.fill import FillOrigin, UnreadablePayloadError, decimal_of, text_of
 from shared.domain.futures_fills import fill_from_event
 from shared.domain.money import parse_decimal
 from shared.domain.order import Market
 from shared.domain.reports import client_order_id_of_event, order_of_event
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
     from services.fill_listener.apply import Arrival
@@ -60,15 +60,27 @@ class Foreign:
     ) -> None:
         """Record the orders of some events that are not in our id form."""
         orders = [order for arrival in arrivals if (order := _order(arrival, environment)) is not None]
+        new = await self._store(connection, orders)
+        if environment.market is Market.FUTURES:
+            await self._count_in(connection, environment, arrivals)
+        await self._tell(connection, new)
+
+    async def record_orders(self, connection: Connection, orders: Sequence[ExternalOrder]) -> None:
+        """Record orders that a question brought and that are not in our id form."""
+        await self._tell(connection, await self._store(connection, orders))
+
+    async def _store(self, connection: Connection, orders: Sequence[ExternalOrder]) -> list[ExternalOrder]:
+        """Record orders and return those new to us; the bot's own are flagged."""
         rows = {parse_bot_client_order_id(order.client_order_id) for order in orders} - {None}
         bots = await foreign.known_rows(connection, [row for row in rows if row]) if rows else set()
         flagged = [
             replace(order, flag="bot") if parse_bot_client_order_id(order.client_order_id) in bots else order
             for order in orders
         ]
-        new = await foreign.store_external(connection, flagged)
-        if environment.market is Market.FUTURES:
-            await self._count_in(connection, environment, arrivals)
+        return await foreign.store_external(connection, flagged)
+
+    async def _tell(self, connection: Connection, new: Sequence[ExternalOrder]) -> None:
+        """Count and report orders that are new to us, and halt where the bot trades the same rows."""
         for order in new:
             if order.flag == "liquidation":
                 self._metrics.alarms("liquidation").inc()
@@ -179,6 +191,28 @@ def _order(arrival: Arrival, environment: Environment) -> ExternalOrder | None:
     except (KeyError, ValueError) as error:
         log.warning("event.unreadable", account_id=str(arrival.account_id), error=str(error))
         return None
+
+
+def listed(order: Mapping[str, Any], account_id: UUID, market: Market) -> ExternalOrder:
+    """Read an order of a list that is not ours.
+
+    Raises:
+        UnreadablePayloadError: its symbol or its executed quantity is missing.
+
+    """
+    client_order_id = str(order.get("clientOrderId") or "")
+    return ExternalOrder(
+        account_id=account_id,
+        market=market,
+        symbol=text_of(order, "symbol"),
+        exchange_order_id=str(order.get("orderId")),
+        client_order_id=client_order_id,
+        side=str(order.get("side") or "").lower(),
+        type=str(order.get("type") or ""),
+        status=str(order.get("status") or ""),
+        executed=decimal_of(order, "executedQty"),
+        flag=flag_of(client_order_id),
+    )
 
 
 def _on_account(report: OrderReport, account_id: UUID) -> OrderReport:

@@ -19,6 +19,7 @@ import structlog
 from services.fill_listener.accounts import Account, Accounts
 from services.fill_listener.apply import Arrival, Item, Lane, Listeners
 from services.fill_listener.backfill import Backfill, Question
+from services.fill_listener.background import BackgroundRound
 from services.fill_listener.foreign import Foreign
 from services.fill_listener.futures_work import FuturesWork
 from services.fill_listener.mark import Marker, PositionGauges
@@ -94,7 +95,7 @@ class FillListener:
         question = Question(self._pace)
         self._backfill = Backfill(self._accounts, question, self._apply, metrics)
         self._reconciler = Reconciler(pool, self._accounts, question, self._apply, metrics)
-        foreign = Foreign(metrics)
+        self._foreign = foreign = Foreign(metrics)
         self._listeners = Listeners(
             settled=self._settled,
             unreadable=self._unheard,
@@ -214,6 +215,11 @@ class FillListener:
                 environment, rest, self._accounts, self._pool, self._pace, self._put, self.metrics
             )
             self._begin(self._intake, work.run(), "futures")
+        else:
+            rounds = BackgroundRound(
+                environment, self._accounts, self._pool, self._pace, self._foreign, self._put, self.metrics
+            )
+            self._begin(self._intake, rounds.run(), "background")
         return carriers
 
     def _unheard(self, account_id: UUID) -> None:

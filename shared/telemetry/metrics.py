@@ -330,6 +330,12 @@ class Metrics(_Declarations):
         self.reconcile_differences = self._counts(
             "bridge_reconcile_differences", "Differences that reconciling found.", "kind"
         )
+        self.background_period = self._gauges(
+            "bridge_background_period_seconds",
+            "How long one background round over the accounts followed here takes.",
+            "market",
+            "environment",
+        )
         self.foreign_orders = self._counts(
             "bridge_foreign_orders", "Orders seen that we did not place.", "market"
         )
