@@ -21,6 +21,7 @@ from services.command_line import (
     place,
     prune,
     resolve,
+    top,
     uninstall,
 )
 from services.command_line.terminal import Verbs
@@ -45,6 +46,7 @@ STEER = "Steer"
 app.command("orders", rich_help_panel=LOOK)(orders.orders)
 app.command("order", rich_help_panel=LOOK)(order.order)
 app.command("positions", rich_help_panel=LOOK)(orders.positions)
+app.command("top", rich_help_panel=LOOK)(top.top)
 app.command("switches", rich_help_panel=LOOK)(halt.switches)
 app.command("doctor", rich_help_panel=LOOK)(doctor.doctor)
 app.command("halt", rich_help_panel=STEER)(halt.halt)

@@ -13,6 +13,8 @@ from services.command_line.terminal import ExitCode
 from tests.command_line import Terminal, settled_buy
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.bot import Bot
 
 
@@ -139,3 +141,20 @@ def test_without_our_schema_the_message_says_migrate(database_server, bare_datab
     """A database the bridge has never been in says which verb comes first."""
     terminal = Terminal({"BRIDGE_DATABASE_URL": database_server.dsn(bare_database_name)})
     assert "bridge migrate" in terminal.run("orders", code=ExitCode.FAILED)
+
+
+def test_top_reads_everything_and_draws_it(
+    terminal: Terminal, bot: Bot, account: tuple[UUID, UUID], tmp_path: Path
+) -> None:
+    """One look as JSON holds what there is, and the same look can be kept as a picture."""
+    order = bot.order(*account, symbol="BTC/USDT", amount=Decimal(350))
+    terminal.run("halt", "--symbol", "ETH/USDT", "--reason", "a drill", "--wait", "0")
+    now = terminal.json("top")
+    assert [row["id"] for row in now["orders"]] == [str(order)]
+    assert (now["flow"]["new"], now["flow"]["sent"]) == (1, 0)
+    assert [(row["what"], row["scope"], row["reason"]) for row in now["stops"]] == [
+        ("halted", "symbol", "a drill")
+    ]
+    picture = tmp_path / "top.svg"
+    terminal.run("top", "--picture", picture)
+    assert str(order)[:8] in picture.read_text()
