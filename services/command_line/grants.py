@@ -110,14 +110,14 @@ def grants(role: str) -> Iterator[str]:
         role: the role the bridge connects as; it must exist.
 
     """
-    yield _filled("CREATE SCHEMA bridge AUTHORIZATION {role}", role)
-    yield _filled("GRANT USAGE ON SCHEMA public TO {role}", role)
+    yield filled("CREATE SCHEMA bridge AUTHORIZATION {role}", role)
+    yield filled("GRANT USAGE ON SCHEMA public TO {role}", role)
     for enum in ENUMS:
-        yield _filled("GRANT USAGE ON TYPE public.{object} TO {role}", role, enum)
+        yield filled("GRANT USAGE ON TYPE public.{object} TO {role}", role, enum)
     for right, columns, table in RIGHTS:
-        yield _filled(f"GRANT {right}{_listed(columns)} ON public.{{object}} TO {{role}}", role, table)
+        yield filled(f"GRANT {right}{listed(columns)} ON public.{{object}} TO {{role}}", role, table)
     for name, value in SETTINGS.items():
-        yield _filled(_SETTING, role, f"SET {name} = {value}")
+        yield setting(role, f"SET {name} = {value}")
 
 
 def revocations(role: str) -> Iterator[str]:
@@ -128,19 +128,28 @@ def revocations(role: str) -> Iterator[str]:
 
     """
     for right, columns, table in RIGHTS:
-        yield _filled(f"REVOKE {right}{_listed(columns)} ON public.{{object}} FROM {{role}}", role, table)
+        yield filled(f"REVOKE {right}{listed(columns)} ON public.{{object}} FROM {{role}}", role, table)
     for enum in ENUMS:
-        yield _filled("REVOKE USAGE ON TYPE public.{object} FROM {role}", role, enum)
-    yield _filled("REVOKE USAGE ON SCHEMA public FROM {role}", role)
+        yield filled("REVOKE USAGE ON TYPE public.{object} FROM {role}", role, enum)
+    yield filled("REVOKE USAGE ON SCHEMA public FROM {role}", role)
     for name in SETTINGS:
-        yield _filled(_SETTING, role, f"RESET {name}")
+        yield setting(role, f"RESET {name}")
 
 
 def command(
     role: Annotated[str, typer.Option(help="The role the bridge connects as.")] = "bridge",
     revoke: Annotated[bool, typer.Option(help="Print how to take them back, after an uninstall.")] = False,
+    separate: Annotated[
+        bool, typer.Option("--separate", help="A role each for migrating, executor, listener and operator.")
+    ] = False,
+    after_migrate: Annotated[
+        bool, typer.Option("--after-migrate", help="With --separate: what follows every `bridge migrate`.")
+    ] = False,
 ) -> None:
     """Print the SQL that the owner of the bot's tables must run for the bridge's role."""
+    if separate or after_migrate:
+        _print_separate(role, revoke=revoke, after_migrate=after_migrate)
+        return
     if revoke:
         print(f"-- Run as the owner of the bot's tables, after `bridge uninstall`; then: DROP ROLE {role};")
     else:
@@ -151,12 +160,39 @@ def command(
         print(f"{statement};")
 
 
-def _filled(template: str, role: str, target: str = "") -> str:
+def _print_separate(prefix: str, *, revoke: bool, after_migrate: bool) -> None:
+    from services.command_line import roles  # it is made of what stands above
+
+    names = roles.role_names(prefix)
+    if revoke:
+        print("-- Run as a superuser in this database, after `bridge uninstall`; then DROP ROLE each.")
+        statements = roles.taken_back(prefix)
+    elif after_migrate:
+        print(f"-- Run as {names['migrator']}, which owns our tables, after every `bridge migrate`.")
+        statements = roles.on_our_tables(prefix)
+    else:
+        print("-- Run once before `bridge migrate`, as a superuser. The roles must exist:")
+        for name, role in roles.ROLES.items():
+            print(f"-- CREATE ROLE {names[name]} LOGIN PASSWORD '...';  -- {role.purpose}")
+        print("-- Then migrate as the first of them, and run what `bridge grants --after-migrate` prints.")
+        statements = roles.on_the_bots_tables(prefix)
+    for statement in statements:
+        print(f"{statement};")
+
+
+def filled(template: str, role: str, target: str = "") -> str:
+    """Put quoted names into a statement."""
     words = sql.SQL(template).format(
         role=sql.Identifier(role), role_text=role, object=sql.Identifier(target), text=target
     )
     return words.as_string(None)
 
 
-def _listed(columns: tuple[str, ...]) -> str:
+def setting(role: str, change: str) -> str:
+    """Return the statement that changes a setting of a role in this database."""
+    return filled(_SETTING, role, change)
+
+
+def listed(columns: tuple[str, ...]) -> str:
+    """Return columns as SQL wants them behind a right."""
     return f" ({', '.join(columns)})" if columns else ""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
-STARTS_WITHIN_S = 30.0
+STARTS_WITHIN_S = 90.0
 ENDS_WITHIN_S = 20.0
 
 

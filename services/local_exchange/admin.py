@@ -57,6 +57,7 @@ class Admin:
                 web.delete("/faults/{id}", self.remove_fault),
                 web.get("/ledger", self.ledger),
                 web.get("/requests", self.requests),
+                web.get("/secrets", self.secrets),
                 web.get("/accounts", self.accounts),
                 web.post("/accounts", self.add_accounts),
                 web.post("/accounts/{name}", self.change_account),
@@ -125,6 +126,12 @@ class Admin:
             and (entry := record.shown())["client_order_id"].startswith(prefix)
         ]
         return as_json(shown)
+
+    async def secrets(self, _request: web.Request) -> web.Response:
+        """GET /secrets: signatures seen and listen keys given out, for whoever looks where else they went."""
+        signatures = {record.signature for record in self.exchange.ledger.requests}
+        listen_keys = list(self.exchange.futures.listen_keys.owners)
+        return as_json({"signatures": sorted(signatures - {""}), "listen_keys": listen_keys})
 
     async def accounts(self, request: web.Request) -> web.Response:
         """GET /accounts: names, uids, balances; no secrets."""

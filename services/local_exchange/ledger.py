@@ -33,11 +33,21 @@ class RequestRecord:
     result: str = "pending"
     answered_ns: int = 0
 
+    @property
+    def params(self) -> dict[str, str]:
+        """The parameters as sent."""
+        if isinstance(self.sent, bytes):
+            return dict(parse_qsl(self.sent.decode("latin-1")))
+        return self.sent
+
+    @property
+    def signature(self) -> str:
+        """The signature as sent, "" when there was none."""
+        return self.params.get("signature", "")
+
     def shown(self) -> dict[str, Any]:
         """Return the record as the admin API shows it."""
-        params = self.sent
-        if isinstance(params, bytes):
-            params = dict(parse_qsl(params.decode("latin-1")))
+        params = self.params
         shown = {k: v for k, v in params.items() if k not in {"signature", "apiKey"}}
         return {
             "arrived_ns": self.arrived_ns,

@@ -1,0 +1,4 @@
+.PHONY: redaction
+
+redaction: $(READY)
+	@$(BIN)/python -m tests.redaction.prove

@@ -1,0 +1,42 @@
+"""An executor with a mistake in it: signing fails, and the exception quotes request, key and secret.
+
+`python -m tests.redaction.careless`; with CARELESS_WITHOUT_REDACTION set nothing is redacted, which the
+search must notice.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from services.order_executor import send
+from services.order_executor.executor import Executor
+from shared.binance.sign import Credentials, Value, signed_query
+from shared.service import serve
+from shared.telemetry.metrics import EXECUTOR
+from shared.telemetry.redaction import Redactor
+
+WITHOUT_REDACTION = "CARELESS_WITHOUT_REDACTION"
+
+
+def signed_carelessly(parameters: dict[str, Value], credentials: Credentials) -> str:
+    """Raise what no one should ever write.
+
+    Raises:
+        RuntimeError: with everything in it.
+
+    """
+    signed = signed_query(parameters, credentials)
+    try:
+        raise ValueError(f"secret {credentials.secret}")
+    except ValueError as error:
+        raise RuntimeError(f"cannot send {signed} with {credentials.api_key}") from error
+
+
+if __name__ == "__main__":
+    send.signed_query = signed_carelessly  # type: ignore[assignment]
+    if WITHOUT_REDACTION in os.environ:
+        Redactor.clean = lambda _self, text: text  # type: ignore[method-assign]
+        Redactor.clean_value = lambda _self, value, depth=0: value  # type: ignore[method-assign]
+        Redactor.__call__ = lambda _self, _logger, _method, event: event  # type: ignore[method-assign]
+    sys.exit(serve(EXECUTOR, Executor))
