@@ -60,9 +60,9 @@ class Answer:
 
     @property
     def message(self) -> str | None:
-        """Binance's error text, when the body carries one."""
+        """Binance's error text, when the body carries one; without signatures, for it is stored and shown."""
         message = self.body.get("msg") if isinstance(self.body, dict) else None
-        return message if isinstance(message, str) else None
+        return _SECRET_PARTS.sub(r"\1\2…", message) if isinstance(message, str) else None
 
     @property
     def retry_after_s(self) -> int | None:
@@ -264,7 +264,7 @@ class RestEndpoint:
             return TransportFailure(
                 True, "foreign", f"{type(error).__name__} of a transport that does not count bytes."
             )
-        return _answer(response, body, sent_ms, self.clock.now_ms())
+        return _answer(response, _without_key(request, response, body), sent_ms, self.clock.now_ms())
 
 
 def chosen(**params: Value | None) -> dict[str, Value]:
@@ -284,6 +284,14 @@ async def _body_of(response: httpx.Response) -> bytes:
             "The transport returned an answer for synchronous code; use an asynchronous transport."
         )
     return b"".join([part async for part in stream])
+
+
+def _without_key(request: httpx.Request, response: httpx.Response, body: bytes) -> bytes:
+    """Take our own key out of an error that quotes it: what an error says is stored with the order."""
+    key = request.headers.get("X-MBX-APIKEY", "").encode("ascii", "replace")
+    if response.status_code == httpx.codes.OK or not key:
+        return body
+    return body.replace(key, b"[redacted]")
 
 
 def _answer(response: httpx.Response, body: bytes, sent_ms: float, received_ms: float) -> Answer:

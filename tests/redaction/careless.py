@@ -33,10 +33,15 @@ def signed_carelessly(parameters: dict[str, Value], credentials: Credentials) ->
         raise RuntimeError(f"cannot send {signed} with {credentials.api_key}") from error
 
 
+def redact_nothing() -> None:
+    """Make every redactor of this process useless."""
+    setattr(Redactor, "clean", lambda _self, text: text)  # noqa: B010 - mypy would rather not know
+    setattr(Redactor, "clean_value", lambda _self, value, _depth=0: value)  # noqa: B010
+    setattr(Redactor, "__call__", lambda _self, _logger, _method, event: event)  # noqa: B010
+
+
 if __name__ == "__main__":
-    send.signed_query = signed_carelessly  # type: ignore[assignment]
+    setattr(send, "signed_query", signed_carelessly)  # noqa: B010
     if WITHOUT_REDACTION in os.environ:
-        Redactor.clean = lambda _self, text: text  # type: ignore[method-assign]
-        Redactor.clean_value = lambda _self, value, depth=0: value  # type: ignore[method-assign]
-        Redactor.__call__ = lambda _self, _logger, _method, event: event  # type: ignore[method-assign]
+        redact_nothing()
     sys.exit(serve(EXECUTOR, Executor))

@@ -198,6 +198,12 @@ class Story:
         self.services.append(process)
         return process
 
+    def text(self, name: str) -> str:
+        """Return a secret that is text."""
+        secret = self.secrets[name]
+        assert isinstance(secret, str)
+        return secret
+
     # -- What happens -----------------------------------------------------------------------------
 
     def trade(self) -> None:
@@ -216,7 +222,7 @@ class Story:
         """Have a wall before the exchange, and the exchange itself, quote the request in their answers."""
         signature = secrets.token_hex(32)
         self.secrets["echoed signature"] = signature
-        api_key = str(self.secrets[f"{name}: API key"])
+        api_key = self.text(f"{name}: API key")
         url = f"https://127.0.0.1/api/v3/order?symbol=BTCUSDT&timestamp=1&signature={signature}"
         page = f"<html>Blocked: {url} or {quote(url)}, X-MBX-APIKEY: {api_key}</html>"
         said = f'{{"code": -1013, "msg": "Filter failure for key {api_key}: {url}"}}'
@@ -228,7 +234,7 @@ class Story:
 
     def be_blocked(self) -> None:
         """Have the firewall quote the key; the address is paused for a minute then."""
-        page = f"<html>Blocked: {self.secrets['hmac: API key']}</html>"
+        page = f"<html>Blocked: {self.text('hmac: API key')}</html>"
         fault = {"action": "answer_before", "route": "/api/v3/order", "method": "POST", "count": 1}
         self.local.admin("POST", "/faults", fault | {"status": 403, "body": page})
         blocked = self.order("hmac", symbol="BNB/USDT")
@@ -280,8 +286,8 @@ class Story:
         self.tell("doctor")
         self.tell("accounts", "check", "hmac")
         self.tell("accounts", "check", "stranger")
-        wrong = {"BRIDGE_DATABASE_URL": f"mysql://u:{self.secrets['database password']}@127.0.0.1/x"}
-        wrong["ENCRYPTION_KEY"] = str(self.secrets["hmac: secret"])
+        wrong = {"BRIDGE_DATABASE_URL": f"mysql://u:{self.text('database password')}@127.0.0.1/x"}
+        wrong["ENCRYPTION_KEY"] = self.text("hmac: secret")
         self.tell("doctor", "--offline", **wrong)
         if not whole:
             return
@@ -292,8 +298,8 @@ class Story:
             self.tell(*words, "--json")
         self.tell("order", str(self.order("hmac", symbol="MOON/USDT")))
         given = {
-            "BINANCE_API_KEY": str(self.secrets["hmac: API key"]),
-            "BINANCE_API_SECRET": str(self.secrets["stranger: secret"]),
+            "BINANCE_API_KEY": self.text("hmac: API key"),
+            "BINANCE_API_SECRET": self.text("stranger: secret"),
         }
         self.tell("accounts", "add", "--user", str(self.accounts["hmac"][0]), "--label", "new", **given)
         for module in (EXECUTOR, LISTENER):

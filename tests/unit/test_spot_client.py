@@ -210,6 +210,19 @@ async def test_secrets_stay_out_of_results_and_logs(spot, exchange, caplog):
     assert caplog.text == ""
 
 
+async def test_error_that_quotes_the_request_keeps_its_code_and_loses_key_and_signature(spot, exchange):
+    """What an error says is stored with the order and shown to its owner."""
+    signature = ORDER.rpartition("=")[2]
+    said = {"code": -1013, "msg": f"Filter failure of {API_KEY} in {ORDER}"}
+    exchange.post("/api/v3/order").mock(return_value=httpx.Response(400, json=said))
+    result = answer(await spot.place_order(ORDER, API_KEY))
+    assert result.code == -1013
+    assert result.message is not None
+    assert result.message.startswith("Filter failure of")
+    assert API_KEY not in repr(result)
+    assert signature not in result.message
+
+
 async def test_excerpt_is_bounded(spot, exchange):
     """A page of a megabyte does not travel into a log."""
     exchange.get("/api/v3/ping").respond(502, content=b"x" * 1_000_000)
