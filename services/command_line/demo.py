@@ -23,6 +23,8 @@ import psycopg
 import typer
 from psycopg.rows import dict_row
 
+from services.command_line import demo_futures
+from services.command_line.demo_script import Wanted, script
 from services.command_line.local_testnet import LocalTestnet, LocalTestnetError
 from services.command_line.stand_in_bot import Bot
 from shared.database.embedded import EmbeddedServerError
@@ -33,58 +35,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 PROOF = Path("build/proof/demo.json")
-SETTLES_WITHIN_S = 20.0
+SETTLES_WITHIN_S = 60.0
 EXECUTOR = "services.order_executor"
 LISTENER = "services.fill_listener"
-
-
-@dataclass(slots=True)
-class Wanted:
-    """One order of the demo: what the bot writes, and how it has to end."""
-
-    title: str
-    columns: dict[str, Any]
-    ends: str
-    account: str = "trader"
-    reason: str | None = None
-    order_id: UUID | None = None
-    committed_ns: int = 0
-    shown: str = "pending"
-
-
-def script() -> list[Wanted]:
-    """Return the orders of the demo, in the order in which the bot inserts them."""
-    return [
-        Wanted("BTC/USDT   market buy  350 USDT", {"symbol": "BTC/USDT", "amount": Decimal(350)}, "filled"),
-        Wanted("ETH/USDT   market buy  200 USDT", {"symbol": "ETH/USDT", "amount": Decimal(200)}, "filled"),
-        Wanted("SOL/USDT   market buy  120 USDT", {"symbol": "SOL/USDT", "amount": Decimal(120)}, "filled"),
-        Wanted("BNB/USDT   market buy  150 USDT", {"symbol": "BNB/USDT", "amount": Decimal(150)}, "filled"),
-        Wanted(
-            "XRP/USDT   limit buy    90 USDT, 5 % below the market",
-            {"symbol": "XRP/USDT", "amount": Decimal(90), "type": "limit"},
-            "open",
-        ),
-        Wanted(
-            "BTC/USDT   market buy on an account that is switched off",
-            {"symbol": "BTC/USDT", "amount": Decimal(100)},
-            "rejected",
-            account="inactive",
-            reason="account_inactive",
-        ),
-        Wanted(
-            "BTC/USDT   market buy on another user's account",
-            {"symbol": "BTC/USDT", "amount": Decimal(110)},
-            "rejected",
-            account="foreign",
-            reason="account_foreign",
-        ),
-        Wanted(
-            "MOON/USDT  market buy, a symbol the exchange does not have",
-            {"symbol": "MOON/USDT", "amount": Decimal(130)},
-            "rejected",
-            reason="symbol_unknown",
-        ),
-    ]
 
 
 @dataclass(slots=True)
@@ -104,14 +57,18 @@ class Demo:
     def insert_orders(self, accounts: dict[str, UUID], user: UUID) -> None:
         """Insert the orders one by one, in a transaction each, like the bot."""
         for wanted in self.orders:
-            columns = dict(wanted.columns)
-            if columns.get("type") == "limit":
-                columns["price"] = self.price_below_market(columns["symbol"])
-            wanted.order_id = self.bot.order(
-                user, accounts[wanted.account], agent_id="portfolio_architect", reasoning="demo", **columns
-            )
-            wanted.committed_ns = time.time_ns()
-            self.say(f"bot inserts    {wanted.title}")
+            self.insert(wanted, accounts[wanted.account], user)
+
+    def insert(self, wanted: Wanted, account: UUID, user: UUID) -> None:
+        """Insert one order."""
+        columns = dict(wanted.columns)
+        if columns.get("type") == "limit":
+            columns["price"] = self.price_below_market(columns["symbol"])
+        wanted.order_id = self.bot.order(
+            user, account, agent_id="portfolio_architect", reasoning="demo", **columns
+        )
+        wanted.committed_ns = time.time_ns()
+        self.say(f"bot inserts    {wanted.title}")
 
     def price_below_market(self, symbol: str) -> Decimal:
         """Return a price 5 % below the market, on the symbol's tick."""
@@ -133,15 +90,15 @@ class Demo:
                 row = rows[wanted.order_id]
                 if row["status"] != wanted.shown:
                     wanted.shown = row["status"]
-                    fill = (
-                        f"  {plain(row['filled_amount'])} at {plain(row['avg_fill_price'])}"
-                        if row["filled_amount"]
-                        else ""
-                    )
+                    fill = f"  {plain(row['filled_amount'])}" if row["filled_amount"] else ""
+                    if row["avg_fill_price"]:  # on futures it comes with the fills
+                        fill += f" at {plain(row['avg_fill_price'])}"
                     self.say(f"  → {row['status']:<9}  {wanted.title}{fill}")
-            filled = [w for w in self.orders if w.ends == "filled"]
-            positions = self.rows("SELECT 1 FROM positions WHERE status = 'open'")
-            if all(w.shown == w.ends for w in self.orders) and len(positions) == len(filled):
+            opened = [w for w in self.orders if w.ends == "filled" and not w.columns.get("reduce_only")]
+            closed = [w for w in self.orders if w.columns.get("reduce_only")]
+            positions = [row["status"] for row in self.rows("SELECT status::text FROM positions")]
+            wanted_now = ["open"] * (len(opened) - len(closed)) + ["closed"] * len(closed)
+            if all(w.shown == w.ends for w in self.orders) and sorted(positions, reverse=True) == wanted_now:
                 return self.marked()
             time.sleep(0.02)
         return False
@@ -206,23 +163,31 @@ class Demo:
                 "unrealized_pnl, status::text FROM positions ORDER BY opened_at"
             )
         ]
-        ok = settled and all(order["expected"] for order in orders) and self.agrees_with_exchange()
+        ok = settled and all(order["expected"] for order in orders) and self.agrees_with_exchange(positions)
         return {"ok": ok, "orders": orders, "positions": positions}
 
     def received(self) -> dict[str, int]:
         """Return when the local exchange received each order, by client order id."""
         if not self.local.with_exchange:
             return {}
-        requests = self.local.admin("GET", "/requests?path=/api/v3/order&method=POST")
-        return {request["client_order_id"]: request["arrived_ns"] for request in requests}
+        return {
+            request["client_order_id"]: request["arrived_ns"]
+            for path in ("/api/v3/order", *demo_futures.PLACING)
+            for request in self.local.admin("GET", f"/requests?path={path}&method=POST")
+        }
 
-    def agrees_with_exchange(self) -> bool:
+    def agrees_with_exchange(self, positions: list[dict[str, Any]]) -> bool:
         """Compare with the local exchange's ledger: each order we sent is there once, and no other is."""
         if not self.local.with_exchange:
             return True
         ledger = self.local.admin("GET", "/ledger")["orders"]
-        ours = {client_order_id(w.order_id, 1) for w in self.orders if w.order_id and w.ends != "rejected"}
-        return sorted(entry["order"]["clientOrderId"] for entry in ledger) == sorted(ours)
+        spot = [w for w in self.orders if w.market == "spot" and w.ends != "rejected"]
+        ours = [client_order_id(w.order_id, 1) for w in spot if w.order_id]
+        return (
+            sorted(entry["order"]["clientOrderId"] for entry in ledger) == sorted(ours)
+            and demo_futures.agrees_with_exchange(self)
+            and demo_futures.positions_agree(positions)
+        )
 
 
 def plain(number: Decimal) -> str:
@@ -233,25 +198,31 @@ def plain(number: Decimal) -> str:
 def print_report(report: dict[str, Any]) -> None:
     """Print portfolio, refusals and latencies for people."""
     print("\nPortfolio")
-    print(f"  {'symbol':<10} {'side':<6} {'size':>14} {'entry':>12} {'current':>12} {'PnL':>10}  status")
+    print(
+        f"  {'market':<8} {'symbol':<10} {'side':<6} {'size':>14} "
+        f"{'entry':>12} {'current':>12} {'PnL':>10}  status"
+    )
     for p in report["positions"]:
         numbers = (plain(Decimal(p[name])) for name in ("size", "entry_price", "current_price"))
         size, entry, now = numbers
         pnl = Decimal(p["unrealized_pnl"]).quantize(Decimal("0.0001"))
-        print(f"  {p['symbol']:<10} {p['side']:<6} {size:>14} {entry:>12} {now:>12} {pnl:>10}  {p['status']}")
+        what = f"{p['market']:<8} {p['symbol']:<10} {p['side']:<6}"
+        print(f"  {what} {size:>14} {entry:>12} {now:>12} {pnl:>10}  {p['status']}")
     print("\nNot sent, and why")
     for order in report["orders"]:
         if order["status"] == "rejected":
             print(f"  {order['symbol']:<10} {order['reason']}")
-    wakeups = [o["wakeup_ms"] for o in report["orders"] if o["wakeup_ms"] is not None]
-    settled = [o["position_ms"] for o in report["orders"] if o["position_ms"] is not None]
     print("\nFrom the bot's commit")
-    for name, values in (
-        ("to the exchange receiving the order", wakeups),
-        ("to the position being committed", settled),
-    ):
-        if values:
-            print(f"  {name:<38} median {statistics.median(values):7.1f} ms   slowest {max(values):7.1f} ms")
+    for market in ("spot", "futures"):
+        for name, measure in (
+            ("the exchange receiving the order", "wakeup_ms"),
+            ("the position being committed", "position_ms"),
+        ):
+            of = [o for o in report["orders"] if o["market"] == market]
+            values = [o[measure] for o in of if o[measure] is not None]
+            if values:
+                median, slowest = statistics.median(values), max(values)
+                print(f"  {market:<8} to {name:<33} median {median:7.1f} ms   slowest {slowest:7.1f} ms")
 
 
 def fund(name: str) -> dict[str, Any]:
@@ -298,7 +269,11 @@ def run(*, keep: bool, database_url: str | None, testnet: bool) -> int:
     print(f"Starting PostgreSQL,{where} an order_executor and a fill_listener …", flush=True)
     try:
         with LocalTestnet(
-            [] if testnet else [trader, other], key, database_url=database_url, with_exchange=not testnet
+            [] if testnet else [trader, other],
+            key,
+            database_url=database_url,
+            environment=demo_futures.SETTINGS,
+            with_exchange=not testnet,
         ) as local:
             return _run_on(local, trader, other, keep=keep)
     except KeyboardInterrupt:
@@ -326,8 +301,15 @@ def _run_on(local: LocalTestnet, trader: dict[str, Any], other: dict[str, Any], 
         local.start_service(EXECUTOR)
         local.start_service(LISTENER)
         demo = Demo(local, bot, connection)
+        if local.with_exchange:
+            demo.orders += demo_futures.script()  # a key of the spot testnet has no right for futures
         demo.insert_orders(accounts, user)
-        report = demo.report(settled=demo.watch())
+        settled = demo.watch()
+        if settled and local.with_exchange:
+            settled = demo_futures.trigger_and_liquidate(
+                demo, accounts["trader"], user, within_s=SETTLES_WITHIN_S
+            )
+        report = demo.report(settled=settled)
         print_report(report)
         PROOF.parent.mkdir(parents=True, exist_ok=True)
         PROOF.write_text(json.dumps(report, indent=1))

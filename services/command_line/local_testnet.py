@@ -17,6 +17,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -116,6 +117,7 @@ class LocalTestnet:
     processes: list[Process] = field(init=False, default_factory=list)
     exchange: Process = field(init=False)
     exchange_port: int = field(init=False, default=0)
+    futures_port: int = field(init=False, default=0)
     admin_port: int = field(init=False, default=0)
     _started: int = field(init=False, default=0)
     _stack: contextlib.ExitStack = field(init=False, default_factory=contextlib.ExitStack)
@@ -158,6 +160,7 @@ class LocalTestnet:
             port_file,
             "services.local_exchange",
             f"--port={self.exchange_port}",
+            f"--futures-port={self.futures_port}",
             f"--admin-port={self.admin_port}",
             f"--seed={self.seed}",
             f"--accounts={accounts}",
@@ -165,7 +168,8 @@ class LocalTestnet:
             *self.exchange_options,
         )
         ports = self.exchange.ports()
-        self.exchange_port, self.admin_port = ports["port"], ports["admin_port"]
+        self.exchange_port, self.futures_port = ports["port"], ports["futures_port"]
+        self.admin_port = ports["admin_port"]
         return self.exchange
 
     def start_service(self, module: str, **variables: str) -> Process:
@@ -191,11 +195,14 @@ class LocalTestnet:
     def service_environment(self) -> dict[str, str]:
         """Return the variables that point a service at this testnet."""
         assert self.database_url is not None
-        host = f"127.0.0.1:{self.exchange_port}"
+        host, futures = f"127.0.0.1:{self.exchange_port}", f"127.0.0.1:{self.futures_port}"
         exchange = {
             "BRIDGE_SPOT_TESTNET_REST_URL": f"http://{host}",
             "BRIDGE_SPOT_TESTNET_WS_API_URL": f"ws://{host}/ws-api/v3",
             "BRIDGE_SPOT_TESTNET_STREAM_URL": f"ws://{host}",
+            "BRIDGE_FUTURES_TESTNET_REST_URL": f"http://{futures}",
+            "BRIDGE_FUTURES_TESTNET_WS_API_URL": f"ws://{futures}/ws-fapi/v1",
+            "BRIDGE_FUTURES_TESTNET_STREAM_URL": f"ws://{futures}",
         }
         return {
             "BRIDGE_DATABASE_URL": self.database_url,
@@ -256,6 +263,13 @@ class LocalTestnet:
         )
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
             return json.loads(answer.read() or b"null")
+
+    def futures_price(self, symbol: str, factor: Decimal = Decimal(1)) -> Decimal:
+        """Return the last price of a contract times a factor, on a tick that every contract has."""
+        path = f"/fapi/v2/ticker/price?symbol={symbol.replace('/', '')}"
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.futures_port}{path}", timeout=10) as answer:
+            price = Decimal(json.loads(answer.read())["price"]) * factor
+        return price.quantize(Decimal("0.01" if price > 1 else "0.0001"))
 
     def exchange_get(self, path: str) -> Any:
         """Read one of the exchange's public endpoints."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from shared.binance import ask as questions
 from shared.binance.rest import Answer
 from shared.database.unknowns import known_exchange_orders
 from shared.domain.absence import Identity, QuestionKind, Result
-from shared.domain.classify import Expected, QueryOutcome, classify_query, find_order
+from shared.domain.classify import Expected, QueryOutcome, classify_query, find_order, shows
 from shared.domain.fill import FillOrigin, UnreadablePayloadError
+from shared.domain.futures_algo import is_algo_id
 from shared.domain.reports import report_of_query, with_trades
 
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from shared.domain.settlement import OrderReport
     from shared.telemetry.metrics import Metrics
 
-FULL_PAGE = 1000
 CLOCK_MARGIN_MS = 5000
 
 
@@ -67,30 +68,27 @@ class Asker:
     async def _ask(
         self, venue: Venue, credentials: Credentials, attempt: UnknownAttempt, kind: QuestionKind
     ) -> Told:
-        rest, symbol = venue.rest, attempt.symbol
         since_ms = attempt.signed_at_ms - CLOCK_MARGIN_MS
-        match kind:
-            case QuestionKind.ORDER:
-                answer = await rest.order(credentials, symbol, client_order_id=attempt.client_order_id)
-            case QuestionKind.OPEN_ORDERS:
-                answer = await rest.open_orders(credentials, symbol)
-            case QuestionKind.ALL_ORDERS:
-                answer = await rest.all_orders(credentials, symbol, start_ms=since_ms, limit=FULL_PAGE)
-            case QuestionKind.TRADES:
-                answer = await rest.my_trades(credentials, symbol, start_ms=since_ms, limit=FULL_PAGE)
-                return await self._attribute(answer, attempt)
-            case _:
-                return Told(Result.FAILED, f"{kind} is no question of this market")
+        expected = Expected(attempt.client_order_id, attempt.symbol)
+        answer = await questions.put(venue.rest, credentials, kind, expected, since_ms)
+        if kind is QuestionKind.TRADES:
+            return await self._attribute(answer, attempt)
         if not isinstance(answer, Answer):
             return Told(Result.FAILED, answer.detail)
-        expected = Expected(attempt.client_order_id, symbol)
-        told = classify_query(venue.market, answer.status, answer.body, expected, full_page=FULL_PAGE)
+        told = classify_query(
+            venue.market, answer.status, answer.body, expected, full_page=questions.FULL_PAGE
+        )
         if told.outcome is QueryOutcome.EMPTY:
             return Told(Result.EMPTY, told.sentence)
         if told.outcome is not QueryOutcome.FOUND:
             return Told(Result.FAILED, told.sentence)
         order = answer.body if isinstance(answer.body, dict) else find_order(answer.body, expected)
         assert order is not None
+        if attempt.conditional:
+            # It is there; what it became, if it has triggered, alone knows what filled.
+            became = await questions.order(venue.rest, credentials, expected, conditional=True)
+            if isinstance(became, Answer) and became.ok and shows(became.body, expected):
+                order = became.body
         return await self._found(venue, credentials, attempt, order)
 
     async def _found(
@@ -108,7 +106,7 @@ class Asker:
             report = report_of_query(order, origin)
             if report is None:
                 return Told(Result.FAILED, "the order found is not in our id form")
-            if report.executed:
+            if report.executed and not is_algo_id(report.exchange_order_id):
                 trades = await venue.rest.my_trades(
                     credentials, attempt.symbol, order_id=int(report.exchange_order_id)
                 )
@@ -122,7 +120,7 @@ class Asker:
         """Tell whether every trade since the attempt belongs to an order we know."""
         if not isinstance(answer, Answer):
             return Told(Result.FAILED, "the trades were not told")
-        if not answer.ok or not isinstance(answer.body, list) or len(answer.body) >= FULL_PAGE:
+        if not answer.ok or not isinstance(answer.body, list) or len(answer.body) >= questions.FULL_PAGE:
             return Told(Result.FAILED, "the trades were not told, or too many to be all")
         orders = {str(trade.get("orderId")) for trade in answer.body if isinstance(trade, dict)}
         if not orders:

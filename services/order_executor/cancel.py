@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from shared import failpoints
+from shared.binance import ask as questions
 from shared.binance.rest import Answer
 from shared.database.cancels import close_unsent, take_cancels
 from shared.domain.classify import CancelOutcome, Expected, classify_cancel
@@ -98,27 +99,27 @@ class Canceller:
             return
         venue = self._venues.of(Market(order.market), testnet=order.account.is_testnet)
         await failpoints.reached("cancel.before")
-        answer = await venue.rest.cancel_order(
-            credentials, order.symbol, client_order_id=order.client_order_id
-        )
+        expected = Expected(order.client_order_id, order.symbol)
+        answer = await questions.cancel(venue.rest, credentials, expected, conditional=order.conditional)
         await failpoints.reached("cancel.sent")
         if not isinstance(answer, Answer):
             log.warning("cancel.unanswered", reason=answer.detail)
             return
-        expected = Expected(order.client_order_id, order.symbol)
         told = classify_cancel(
             venue.market, answer.status, answer.body, expected, retry_after=answer.headers.get("retry-after")
         )
         self._metrics.cancels(venue.market, told.outcome).inc()
         log.info("cancel.answered", outcome=told.outcome, reason=told.sentence)
-        if told.outcome is CancelOutcome.CANCELED:
+        if told.outcome is CancelOutcome.CANCELED and "algoId" not in answer.body:
             self._report(order, venue, answer)
-        elif told.outcome is CancelOutcome.NOT_OPEN:
+        elif told.outcome in (CancelOutcome.CANCELED, CancelOutcome.NOT_OPEN):
+            # Also the algo service's word: it says that it cancelled, not what the order is now.
             await self._ask(order, venue, credentials)
 
     async def _ask(self, order: CancelWanted, venue: Venue, credentials: Credentials) -> None:
         """Ask what it is if not open: presence is believed, absence is the resolver's to judge."""
-        answer = await venue.rest.order(credentials, order.symbol, client_order_id=order.client_order_id)
+        expected = Expected(order.client_order_id, order.symbol)
+        answer = await questions.order(venue.rest, credentials, expected, conditional=order.conditional)
         if isinstance(answer, Answer) and answer.ok:
             self._report(order, venue, answer)
 

@@ -324,7 +324,7 @@ class Claimer:
         signed_at_ms = order.venue.rest.clock.exchange_now_ms()
         params: dict[str, Value] = {
             **order.sized.params,
-            "newClientOrderId": own_id,
+            order.sized.client_id_parameter: own_id,
             "recvWindow": self._protocol.recv_window_ms,
             "timestamp": signed_at_ms,
         }

@@ -20,6 +20,7 @@ import structlog
 
 from services.order_executor.cancel import Canceller
 from services.order_executor.claim import Claimer
+from services.order_executor.futures_account import FuturesAccounts
 from services.order_executor.pauses import Pauses
 from services.order_executor.prepare import Preparer
 from services.order_executor.quarantine import EpochWatch
@@ -37,7 +38,6 @@ from shared.database.claim import claim
 from shared.database.connect import DATABASE_AWAY
 from shared.database.ledger import environment_epoch
 from shared.database.settle import settle
-from shared.domain.order import Market
 from shared.domain.states import AttemptOutcome, EntryState
 from shared.keys import Keys
 from shared.telemetry.server import State
@@ -87,7 +87,9 @@ class Executor:
             on_ready=self._take_in.look_again,
             observed=self._observed,
             admit=self._rates.admit,
+            epoch_of=self._environment_epoch,
         )
+        futures = FuturesAccounts(pool, configuration.futures)
         self._pauses = Pauses(pool, metrics, on_open=self._take_in.look_again)
         self._listener = self._take_in.listener(configuration.database.listen_dsn, f"order_executor {name}")
         self._canceller = Canceller(pool, self._venues, keys, self._settler, protocol, accounts, metrics)
@@ -113,9 +115,9 @@ class Executor:
             accounts=accounts,
             take_in=self._take_in,
             epochs=self._epochs,
-            preparer=Preparer(configuration, pool, self._venues, keys, self._pauses),
+            preparer=Preparer(configuration, pool, self._venues, keys, self._pauses, futures),
             sender=Sender(
-                protocol.recv_window_ms, self._settler, self._pauses, self._rates, metrics, tracing
+                protocol.recv_window_ms, self._settler, self._pauses, self._rates, futures, metrics, tracing
             ),
             settler=self._settler,
             slots=self._slots,
@@ -213,11 +215,15 @@ class Executor:
     async def _open_venues(self) -> None:
         """Open the venues of the active accounts before the first order needs them."""
         async with self._pool.acquire() as connection:
-            for testnet in await outbox.environments(connection):
+            for market, testnet in await outbox.environments(connection):
                 if testnet or self._configuration.guards.live_trading:
-                    self._venues.of(Market.SPOT, testnet=testnet)
+                    self._venues.of(market, testnet=testnet)
             for venue in self._venues:
                 venue.environment_epoch = await environment_epoch(connection, venue.base_url)
+
+    async def _environment_epoch(self, base_url: str) -> int:
+        async with self._pool.acquire() as connection:
+            return await environment_epoch(connection, base_url)
 
     def _observed(self, venue: Venue, method: str, path: str, result: Result) -> None:
         """Count what came of a request to the exchange."""

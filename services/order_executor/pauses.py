@@ -19,6 +19,7 @@ from shared.database import pauses as database
 from shared.database.connect import DATABASE_AWAY
 from shared.domain.backoff import Address
 from shared.domain.classify import classify_failure
+from shared.domain.order import Market
 from shared.domain.verdicts import Code, reject, wait
 
 if TYPE_CHECKING:
@@ -73,10 +74,10 @@ class Pauses:
             return wait(Code.PAUSED, address=venue.base_url)
         if pause := self._shared.get(("address", venue.base_url)):
             return wait(Code.BANNED, until=pause.until.isoformat() if pause.until else "further notice")
-        account_id = str(entry.order.account_id)
-        if ("account", account_id) in self._shared:
+        account = _account_key(entry)
+        if ("account", account) in self._shared:
             return wait(Code.RATE_LIMITED)
-        key = self._shared.get(("key", account_id))
+        key = self._shared.get(("key", account))
         if key is not None and entry.account is not None and key.account_version == entry.account.version:
             return reject(Code.KEY_REFUSED, reason=key.reason)
         return None
@@ -108,7 +109,7 @@ class Pauses:
     def pause_account(self, entry: ReadyEntry, scope: Pause, seconds: float | None, reason: str) -> None:
         """Pause an account for everybody; one whose key was refused until its row changes."""
         version = entry.account.version if entry.account else None
-        self._begin(str(scope), str(entry.order.account_id), seconds, reason, version)
+        self._begin(str(scope), _account_key(entry), seconds, reason, version)
 
     def _begin(
         self, scope: str, key: str, seconds: float | None, reason: str, account_version: str | None
@@ -168,3 +169,9 @@ class Pauses:
                 break
         log.info("address.open", base_url=venue.base_url)
         self._on_open()
+
+
+def _account_key(entry: ReadyEntry) -> str:
+    """Name an account's pauses. Markets count orders apart, and a key may have the right for one only."""
+    order = entry.order
+    return str(order.account_id) if order.market is Market.SPOT else f"{order.account_id} {order.market}"

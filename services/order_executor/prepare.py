@@ -10,14 +10,20 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from services.order_executor.futures_account import KEY_REFUSED
 from services.order_executor.limit import Limits
+from shared.binance.futures import FuturesRest
 from shared.binance.rest import Answer
 from shared.database import outbox
+from shared.database.futures import held_futures
 from shared.database.holdings import held_size
 from shared.domain.attempt import MAX_ATTEMPTS
+from shared.domain.fill import UnreadablePayloadError
+from shared.domain.futures_positions import read_positions
 from shared.domain.guards import AccountFacts, Snapshot, Switch, before_sizing
 from shared.domain.money import ZERO, parse_decimal
 from shared.domain.order import Market, Side
+from shared.domain.position import PositionSide
 from shared.domain.reading import Held as Holding
 from shared.domain.reading import Unit
 from shared.domain.sizing import UnitPolicy, reduces, size
@@ -29,6 +35,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
     from uuid import UUID
 
+    from services.order_executor.futures_account import FuturesAccounts
     from services.order_executor.pauses import Pauses
     from services.order_executor.venues import Venues
     from shared.binance.sign import Credentials
@@ -36,6 +43,7 @@ if TYPE_CHECKING:
     from shared.database.caps import Ask
     from shared.database.connect import Pool
     from shared.database.outbox import ReadyEntry
+    from shared.domain.futures_orders import PositionMode
     from shared.domain.limits import Priced
     from shared.domain.sizing import Book, Sized
     from shared.domain.symbol import Instrument
@@ -44,7 +52,6 @@ if TYPE_CHECKING:
     from shared.settings import Configuration
 
 
-KEY_REFUSED = frozenset({-2014, -2015, -1022})
 ANSWERS_WITHIN_S = 3.0  # a row whose prices or balances take longer waits for the next look
 
 
@@ -70,6 +77,7 @@ class Preparer:
         venues: clocks, instruments, prices.
         keys: the accounts' keys.
         pauses: what is paused.
+        futures: what futures accounts are set to.
 
     Attributes:
         limits: collar and caps.
@@ -77,7 +85,13 @@ class Preparer:
     """
 
     def __init__(
-        self, configuration: Configuration, pool: Pool, venues: Venues, keys: Keys, pauses: Pauses
+        self,
+        configuration: Configuration,
+        pool: Pool,
+        venues: Venues,
+        keys: Keys,
+        pauses: Pauses,
+        futures: FuturesAccounts,
     ) -> None:
         guards = configuration.guards
         self._protocol = configuration.protocol
@@ -86,6 +100,7 @@ class Preparer:
         self._venues = venues
         self._keys = keys
         self._pauses = pauses
+        self._futures = futures
         self.limits = Limits(guards)
         self._units = UnitPolicy(
             default=Unit(guards.unit),
@@ -126,13 +141,23 @@ class Preparer:
     async def _size_and_price(
         self, entry: ReadyEntry, venue: Venue, credentials: Credentials, instrument: Instrument
     ) -> Prepared | Verdict:
+        mode: PositionMode | None = None
+        if venue.market is Market.FUTURES:
+            known = await self._futures.mode(venue, credentials)
+            if isinstance(known, Rejected | Waiting):
+                return known
+            mode = known
         book = await venue.book(instrument.symbol)
-        sized = await self._size(entry, venue, credentials, instrument, book)
+        sized = await self._size(entry, venue, credentials, instrument, book, mode)
         if isinstance(sized, Rejected | Waiting):
             return sized
         priced = await self.limits.price(entry, venue, instrument, sized, book)
         if isinstance(priced, Rejected | Waiting):
             return priced
+        if mode is not None and not sized.reduces:
+            verdict = await self._futures.set_up(entry, venue, credentials, instrument.symbol)
+            if verdict is not None:
+                return verdict
         ask = self.limits.ask(priced, is_testnet=not venue.live)
         return Prepared(entry, venue, credentials, instrument, sized, priced, ask)
 
@@ -180,22 +205,24 @@ class Preparer:
         credentials: Credentials,
         instrument: Instrument,
         book: Book | None,
+        mode: PositionMode | None,
     ) -> Sized | Rejected | Waiting:
         order = entry.order
         if order.parent_order_id is not None and entry.parent_filled <= 0:
             return reject(Code.PARENT_UNFILLED, parent=order.parent_order_id)
         if not reduces(order):
-            return size(order, instrument, book, None, self._units)
+            return size(order, instrument, book, None, self._units, mode=mode)
         holding = await self._holding(entry, venue, credentials, instrument)
         if isinstance(holding, Waiting | Rejected):
             return holding
-        sized = size(order, instrument, book, holding, self._units)
+        sized = size(order, instrument, book, holding, self._units, mode=mode)
         if order.parent_order_id is None or holding is None or not _exceeds(sized):
             return sized
         # It was meant for all that its parent was meant to fill; it gets what the parent did fill (PROTOCOL
         # 11).
         whole = UnitPolicy(by_market={order.market: Unit.BASE})
-        return size(replace(order, amount=holding.size, agent_id=""), instrument, book, holding, whole)
+        everything = replace(order, amount=holding.size, agent_id="")
+        return size(everything, instrument, book, holding, whole, mode=mode)
 
     async def _holding(
         self,
@@ -206,8 +233,8 @@ class Preparer:
     ) -> Holding | Waiting | Rejected | None:
         """Return what a reducing row may reduce: our position, and what the exchange has free."""
         order = entry.order
-        if order.market is not Market.SPOT:
-            return None
+        if order.market is Market.FUTURES:
+            return await self._position(entry, venue, credentials, instrument)
         async with self._pool.acquire() as connection:
             held = await held_size(
                 connection, order.account_id, instrument.symbol, order.strategy_id, order.side.opposite
@@ -222,6 +249,34 @@ class Preparer:
         if not isinstance(answer, Answer) or not answer.ok:
             return wait(Code.PAUSED, address=venue.base_url)
         return Holding(size=held, free=_free(answer, instrument.base), side=Side.BUY)
+
+    async def _position(
+        self, entry: ReadyEntry, venue: Venue, credentials: Credentials, instrument: Instrument
+    ) -> Holding | Waiting | Rejected | None:
+        """Return the futures position a row may reduce, in the ledger's size and in the exchange's."""
+        order = entry.order
+        assert isinstance(venue.rest, FuturesRest)
+        side = PositionSide.LONG if order.side is Side.SELL else PositionSide.SHORT
+        async with self._pool.acquire() as connection:
+            ledger = await held_futures(
+                connection, order.account_id, instrument.symbol, side, behind_for=self._protocol.max_key_block
+            )
+        held = ledger.size
+        if order.parent_order_id is not None:
+            held = min(held, entry.parent_filled)
+        if held <= 0:
+            return None
+        answer = await venue.rest.position_risk(credentials, instrument.symbol)
+        if isinstance(answer, Answer) and answer.code in KEY_REFUSED:
+            return reject(Code.KEY_REFUSED, reason=answer.message or "")
+        try:
+            shown = read_positions(answer.body) if isinstance(answer, Answer) and answer.ok else None
+        except UnreadablePayloadError:
+            shown = None
+        if shown is None:
+            return wait(Code.PAUSED, address=venue.base_url)
+        there = sum((one.size for one in shown if one.symbol == instrument.symbol and one.side is side), ZERO)
+        return Holding(size=held, free=there, side=order.side.opposite)
 
 
 def keep_to_rate(verdicts: Iterable[Prepared | Verdict], most: int) -> Iterator[Prepared | Verdict]:

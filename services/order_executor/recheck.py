@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from shared.binance.futures import FuturesRest
 from shared.binance.rest import Answer
 from shared.database.old_rows import mark_asked, take_old_rows
 from shared.domain.attempt import all_client_order_ids
@@ -116,6 +117,11 @@ class Recheck:
         if not isinstance(open_orders, Answer) or not open_orders.ok:
             return None
         orders: list[dict[str, Any]] = list(open_orders.body)
+        if any(row.conditional for row in rows):
+            waiting = await self._conditional(venue, credentials, instrument)
+            if waiting is None:
+                return None
+            orders += waiting
         if datetime.now(UTC) - oldest > LIST_REACHES_BACK:
             return await self._one_by_one(venue, credentials, instrument, rows, orders)
         start_ms = int(oldest.timestamp() * 1000)
@@ -129,6 +135,21 @@ class Recheck:
             if len(page.body) < FULL_PAGE:
                 return orders
             start_ms = int(page.body[-1]["updateTime"])
+
+    async def _conditional(
+        self, venue: Venue, credentials: Credentials, instrument: Instrument
+    ) -> list[dict[str, Any]] | None:
+        """Return the conditional orders of a symbol that wait or waited for their trigger; None unanswered.
+
+        What one of them became is an order among the others, under the same client id. The list covers the
+        last seven days, which is longer than the exchange remembers an order that was cancelled.
+        """
+        assert isinstance(venue.rest, FuturesRest)
+        waiting = await venue.rest.open_algo_orders(credentials, instrument.symbol)
+        every = await venue.rest.all_algo_orders(credentials, instrument.symbol, limit=FULL_PAGE)
+        if not isinstance(waiting, Answer) or not waiting.ok or not isinstance(every, Answer) or not every.ok:
+            return None
+        return [*waiting.body, *every.body] if len(every.body) < FULL_PAGE else None
 
     async def _one_by_one(
         self,

@@ -187,7 +187,9 @@ class Resolver:
             attempt.environment_epoch,
             attempt.epoch,
         )
-        unknown = Unknown(SigningWindow(attempt.signed_at_ms, attempt.recv_window_ms), sent_as)
+        window = SigningWindow(attempt.signed_at_ms, attempt.recv_window_ms)
+        unknown = Unknown(window, sent_as, attempt.conditional)
+        by_id = QuestionKind.ALGO_ORDER if attempt.conditional else QuestionKind.ORDER
         verdict = judge(unknown, case.asker, questions, attempt.stream, now_ms, self._waits)
         match verdict:
             case AskNext(kind, not_before_ms):
@@ -206,9 +208,9 @@ class Resolver:
                     reason=reason,
                     advice=f"settle it by hand: bridge resolve {attempt.order_id} --placed/--not-placed",
                 )
-                return await self._question(case, QuestionKind.ORDER, now_ms) and LONGEST_WAIT
+                return await self._question(case, by_id, now_ms) and LONGEST_WAIT
         # Present was handed over when it was found; asking by id again brings its report.
-        return await self._question(case, QuestionKind.ORDER, now_ms)
+        return await self._question(case, by_id, now_ms)
 
     @property
     def _look_often(self) -> timedelta:

@@ -20,6 +20,7 @@ from shared.binance.sign import signed_query
 from shared.domain.attempt import SigningWindow
 from shared.domain.classify import Expected, Pause, classify, classify_failure
 from shared.domain.fill import FillOrigin, UnreadablePayloadError
+from shared.domain.order import Market
 from shared.domain.reports import report_of_answer
 from shared.domain.settlement import Outcome
 from shared.domain.states import AttemptOutcome
@@ -29,6 +30,7 @@ from shared.telemetry.logs import about
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from services.order_executor.futures_account import FuturesAccounts
     from services.order_executor.pauses import Pauses
     from services.order_executor.prepare import Prepared
     from services.order_executor.rate import Rates
@@ -43,6 +45,9 @@ if TYPE_CHECKING:
     from shared.telemetry.traces import Tracing
 
 log = structlog.get_logger(__name__)
+
+MODE_REFUSED = frozenset({"exchange_position_mode", "exchange_malformed"})
+"""What refuses an order that was made for the other position mode (-4061; -1106 for `reduceOnly`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,7 @@ class Sender:
         settler: takes the findings.
         pauses: told what the exchange or the network says about an address, an account, a key.
         rates: told what the exchange counted.
+        futures: told when an order was refused for its account's position mode.
         metrics: of this process.
         tracing: of this process.
 
@@ -74,6 +80,7 @@ class Sender:
         settler: Settler,
         pauses: Pauses,
         rates: Rates,
+        futures: FuturesAccounts,
         metrics: Metrics,
         tracing: Tracing,
     ) -> None:
@@ -81,6 +88,7 @@ class Sender:
         self._settler = settler
         self._pauses = pauses
         self._rates = rates
+        self._futures = futures
         self._metrics = metrics
         self._tracing = tracing
 
@@ -190,6 +198,8 @@ class Sender:
             venue.resync_clock()
         if says_stale(classification.reason_code):
             venue.reread_instruments(f"{order.intent.symbol} {classification.reason_code}")
+        if venue.market is Market.FUTURES and classification.reason_code in MODE_REFUSED:
+            self._futures.forget_mode(venue, order.prepared.credentials)
         match classification.pause:
             case Pause.ADDRESS:
                 self._pauses.pause_address(venue, classification.retry_after_s, classification.sentence)

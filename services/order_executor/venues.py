@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from shared.binance.ask import market_rest
 from shared.binance.clock_offset import Clock
 from shared.binance.rest import TransportFailure
-from shared.binance.spot import SpotRest
 from shared.binance.transport import BinanceTransport, NotSent
 from shared.binance.venue import Venue
+from shared.database.connect import DATABASE_AWAY
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 WARM_CONNECTIONS = 4
+RETRY_S = 0.25
 WARM_EVERY_S = 8.0  # under half of the transport's idle limit
 
 
@@ -35,6 +37,7 @@ class Venues:
         on_ready: called when a venue can be sent to.
         observed: told what came of every request.
         admit: asked for the rate budget's share of every request that is no order.
+        epoch_of: reads the epoch of a base URL's environment, before it can be sent to.
 
     """
 
@@ -44,7 +47,9 @@ class Venues:
         on_ready: Callable[[], None],
         observed: Callable[[Venue, str, str, Result], None],
         admit: Callable[[Venue, str, str, str], Awaitable[Ticket | TransportFailure]],
+        epoch_of: Callable[[str], Awaitable[int]],
     ) -> None:
+        self._epoch_of = epoch_of
         self._observed = observed
         self._admit = admit
         self._configuration = configuration
@@ -62,11 +67,12 @@ class Venues:
         venue = self._venues.get((market, testnet))
         if venue is None:
             endpoints = self._configuration.exchange.endpoints(market, testnet=testnet)
-            rest = SpotRest(
+            rest = market_rest(
+                market,
                 self._transport,
                 endpoints.rest,
                 Clock(),
-                recv_window_ms=self._configuration.protocol.recv_window_ms,
+                self._configuration.protocol.recv_window_ms,
                 observe=lambda method, path, result: self._observed(
                     self._venues[market, testnet], method, path, result
                 ),
@@ -85,8 +91,18 @@ class Venues:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 venue = await self._opened.get()
-                tasks.create_task(venue.run(), name=f"venue {venue.base_url}")
+                tasks.create_task(self._keep(venue), name=f"venue {venue.base_url}")
                 tasks.create_task(self._keep_warm(venue), name=f"connections to {venue.base_url}")
+
+    async def _keep(self, venue: Venue) -> None:
+        while True:
+            try:
+                venue.environment_epoch = await self._epoch_of(venue.base_url)
+                break
+            except DATABASE_AWAY as error:
+                log.warning("venue.database_away", base_url=venue.base_url, error=str(error))
+                await asyncio.sleep(RETRY_S)
+        await venue.run()
 
     async def _keep_warm(self, venue: Venue) -> None:
         """Keep connections open, so that no order waits for a handshake."""

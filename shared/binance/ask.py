@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from shared.binance.futures import FuturesRest
-from shared.binance.rest import Answer, Result
+from shared.binance.rest import Admit, Answer, Observer, Result
 from shared.binance.spot import SpotRest
 from shared.domain.absence import QuestionKind
 from shared.domain.classify import Expected, find_order
@@ -35,10 +35,12 @@ def market_rest(
     base_url: str,
     clock: Clock,
     recv_window_ms: int,
+    observe: Observer | None = None,
+    admit: Admit | None = None,
 ) -> MarketRest:
     """Make the client of a market; the arguments are those of both clients."""
     client = FuturesRest if market is Market.FUTURES else SpotRest
-    return client(transport, base_url, clock, recv_window_ms)
+    return client(transport, base_url, clock, recv_window_ms, observe, admit)
 
 
 async def put(

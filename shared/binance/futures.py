@@ -12,7 +12,7 @@ from typing import Final
 import httpx
 
 from shared.binance.clock_offset import Clock
-from shared.binance.rest import Answer, RestEndpoint, Result, chosen
+from shared.binance.rest import Admit, Answer, Observer, RestEndpoint, Result, chosen
 from shared.binance.sign import Credentials
 from shared.binance.transport import MAX_ANSWER_BYTES
 
@@ -32,13 +32,21 @@ class FuturesRest:
         base_url: scheme and host, e.g. https://fapi.binance.com or https://demo-fapi.binance.com.
         clock: the exchange's clock, shared by everything that signs for this base URL.
         recv_window_ms: recvWindow of the questions; the order brings its own.
+        observe: see `rest.RestEndpoint`.
+        admit: see `rest.RestEndpoint`.
 
     """
 
     def __init__(
-        self, transport: httpx.AsyncBaseTransport, base_url: str, clock: Clock, recv_window_ms: int = 5000
+        self,
+        transport: httpx.AsyncBaseTransport,
+        base_url: str,
+        clock: Clock,
+        recv_window_ms: int = 5000,
+        observe: Observer | None = None,
+        admit: Admit | None = None,
     ) -> None:
-        self._rest = RestEndpoint(transport, base_url, clock, recv_window_ms)
+        self._rest = RestEndpoint(transport, base_url, clock, recv_window_ms, observe, admit)
 
     @property
     def base_url(self) -> str:

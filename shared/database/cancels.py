@@ -25,6 +25,7 @@ class CancelWanted:
     market: str
     symbol: str
     client_order_id: str
+    conditional: bool
     account: AccountRow
 
 
@@ -52,6 +53,7 @@ async def take_cancels(
             market=row["market"],
             symbol=row["symbol"],
             client_order_id=row["client_order_id"],
+            conditional=row["conditional"],
             account=account_row(row),
         )
         for row in rows

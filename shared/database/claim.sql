@@ -44,7 +44,8 @@ WITH history AS MATERIALIZED (
        AND NOT EXISTS (SELECT FROM bridge.pause AS p
                         WHERE (p.until IS NULL OR p.until > clock_timestamp())
                           AND ((p.scope = 'address' AND p.key = i.base_url)
-                            OR (p.scope IN ('account', 'key') AND p.key = e.account_id::text)))
+                            OR (p.scope IN ('account', 'key')
+                                AND p.key = e.account_id::text || CASE e.market WHEN 'spot' THEN '' ELSE ' ' || e.market END)))
      ORDER BY e.order_id
        FOR UPDATE OF o, e SKIP LOCKED
 ), buyer AS MATERIALIZED (

@@ -26,6 +26,7 @@ class OldRow:
         account: as it is now.
         market: spot or futures.
         symbol: as the bot wrote it.
+        conditional: it goes, or went, to the futures exchange's algo service.
         state: of the entry.
         attempts: as far as this history knows.
         token: of whoever asks now.
@@ -38,6 +39,7 @@ class OldRow:
     account: AccountRow
     market: str
     symbol: str
+    conditional: bool
     state: EntryState
     attempts: int
     token: UUID
@@ -62,6 +64,7 @@ async def take_old_rows(
             account=account_row(row),
             market=row["market"],
             symbol=row["symbol"],
+            conditional=row["conditional"],
             state=EntryState(row["state"]),
             attempts=row["attempts"],
             token=row["token"],

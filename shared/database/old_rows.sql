@@ -18,6 +18,7 @@ WITH change AS (
  RETURNING e.id, e.order_id, e.account_id, e.market, e.state, e.attempts, e.token, e.created_at
 )
 SELECT n.id, n.order_id, n.account_id, n.market, n.state, n.attempts, n.token, n.created_at, o.symbol,
+       n.market = 'futures' AND o.type::text IN ('stop_market', 'stop_limit') AS conditional,
        x.user_id AS account_user_id, x.exchange::text AS exchange, x.api_key_encrypted, x.secret_encrypted,
        coalesce(x.is_testnet, false) AS is_testnet, coalesce(x.is_active, false) AS account_active,
        x.xmin::text AS account_version

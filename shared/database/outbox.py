@@ -271,13 +271,10 @@ async def low_water_mark(connection: Connection, *, trail: timedelta) -> int:
     return mark
 
 
-async def environments(connection: Connection) -> list[bool]:
-    """Return `is_testnet` of the active Binance accounts, each value once."""
-    rows = await connection.fetch(
-        "SELECT DISTINCT coalesce(is_testnet, false) AS is_testnet FROM public.exchange_accounts "
-        "WHERE exchange = 'binance' AND is_active"
-    )
-    return [row["is_testnet"] for row in rows]
+async def environments(connection: Connection) -> list[tuple[Market, bool]]:
+    """Return market and `is_testnet` of what the active Binance accounts trade, each pair once."""
+    rows = await connection.fetch(statement("environments"))
+    return [(Market(row["market"]), row["is_testnet"]) for row in rows]
 
 
 async def get_pending(connection: Connection, limit: int) -> list[PendingOrder]:

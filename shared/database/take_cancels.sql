@@ -16,7 +16,7 @@ WITH wanted AS MATERIALIZED (
     UPDATE bridge.attempt AS a SET cancel_sent_at = clock_timestamp()
       FROM wanted AS w
      WHERE a.order_id = w.order_id AND a.number = w.number
- RETURNING a.order_id, a.number, a.account_id, a.market, a.symbol, a.client_order_id
+ RETURNING a.order_id, a.number, a.account_id, a.market, a.symbol, a.client_order_id, a.conditional
 )
 SELECT m.*, x.user_id AS account_user_id, x.exchange::text AS exchange, x.api_key_encrypted, x.secret_encrypted,
        coalesce(x.is_testnet, false) AS is_testnet, coalesce(x.is_active, false) AS account_active,

@@ -41,6 +41,7 @@ class UnknownAttempt:
         counted: attempts of the row judged absent before.
         stream: how far its account's user stream is known to be without a gap.
         trace: W3C traceparent of the order's trace, or None.
+        conditional: it went to the futures exchange's algo service.
 
     """
 
@@ -64,6 +65,7 @@ class UnknownAttempt:
     counted: int
     stream: Stream | None
     trace: str | None
+    conditional: bool
 
 
 async def take_unknown(
@@ -100,6 +102,7 @@ async def take_unknown(
             if row["subscribed_at_ms"] is not None
             else None,
             trace=row["trace"],
+            conditional=row["conditional"],
         )
         for row in rows
     ]

@@ -73,6 +73,7 @@ class Code(StrEnum):
     SYMBOL_NOT_TRADING = "symbol_not_trading"
     MARKET_NOT_SERVED = "market_not_served"
     TYPE_NOT_ALLOWED = "type_not_allowed"
+    SETTING_REFUSED = "setting_refused"
     # Rejected while sizing.
     NOTHING_TO_REDUCE = "nothing_to_reduce"
     NOTHING_FREE = "nothing_free"
@@ -269,6 +270,10 @@ _REJECTED: dict[Code, tuple[str, str]] = {
     ),
     Code.MARKET_NOT_SERVED: ("symbol", "Orders on the {market} market are not served by this installation."),
     Code.TYPE_NOT_ALLOWED: ("symbol", "The exchange takes no {type} orders for {symbol}."),
+    Code.SETTING_REFUSED: (
+        "symbol",
+        "The exchange refuses {setting} for {symbol}: {reason} Correct the setting; nothing was sent.",
+    ),
     Code.NOTHING_TO_REDUCE: (
         "sizing",
         "There is no open {symbol} position that this {side} order could reduce.",

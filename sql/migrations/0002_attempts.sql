@@ -134,7 +134,7 @@ CREATE TABLE bridge.control (
 );
 CREATE TABLE bridge.pause (
     scope  text        NOT NULL CHECK (scope IN ('address', 'account', 'key')),
-    key    text        NOT NULL,                  -- base URL, account id, or account id whose key was refused
+    key    text        NOT NULL,                  -- base URL, or the account's id, on futures followed by the market
     until  timestamptz,                           -- null: until the account's row changes
     reason text        NOT NULL,
     account_version text,                         -- for a refused key: what the account's row looked like

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 SECONDS = 60.0
+FUTURES = {"BRIDGE_FUTURES_LEVERAGE": "20", "BRIDGE_FUTURES_MARGIN_MODE": "isolated"}
 
 
 @dataclass(slots=True)
@@ -52,9 +53,10 @@ class Trader:
         """Read the user's positions."""
         return list(self.bot.read_positions(self.user))
 
-    def at_exchange(self) -> list[Mapping[str, Any]]:
-        """Read the exchange's own ledger of this account's orders."""
-        return [entry["order"] for entry in self.local.admin("GET", f"/ledger?account={self.name}")["orders"]]
+    def at_exchange(self, market: str = "spot") -> list[Mapping[str, Any]]:
+        """Read the exchange's own ledger of this account's orders, plain and conditional."""
+        ledger = self.local.admin("GET", f"/ledger?market={market}&account={self.name}")
+        return [entry.get("order") or entry["algo"] for entry in ledger["orders"]]
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
         """Wait until something holds; the failure says what did not, and what the processes logged."""
@@ -88,7 +90,7 @@ def new_trader(local: LocalTestnet, bot: Bot, **balances: str) -> Trader:
 def bare_local() -> Iterator[LocalTestnet]:
     """Database and exchange, without services."""
     key = base64.b64encode(secrets.token_bytes(32)).decode()
-    with LocalTestnet([fund("nobody")], key, fsync=False) as local:
+    with LocalTestnet([fund("nobody")], key, environment=FUTURES, fsync=False) as local:
         yield local
 
 

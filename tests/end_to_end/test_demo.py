@@ -52,20 +52,29 @@ def left_behind(folder: Path) -> list[str]:
 
 
 def test_demo_ends_with_everything_as_it_should_be() -> None:
-    """Four positions, a resting limit, three refusals with reasons; exit code 0; nothing left behind."""
+    """Orders of both markets end as they have to, refusals with reasons; code 0; nothing left behind."""
     with tempfile.TemporaryDirectory(prefix="demo-") as folder:
         cwd = Path(folder)
         demo = start(cwd)
-        said, _ = demo.communicate(timeout=100)
+        said, _ = demo.communicate(timeout=110)
         assert demo.returncode == 0, said
         report = json.loads((cwd / "build" / "proof" / "demo.json").read_text())
         assert left_behind(cwd / "tmp") == []
     assert report["ok"] is True
     statuses = [order["status"] for order in report["orders"]]
-    assert (statuses.count("filled"), statuses.count("open"), statuses.count("rejected")) == (4, 1, 3)
+    assert (statuses.count("filled"), statuses.count("open"), statuses.count("rejected")) == (9, 1, 3)
     assert all(order["reason"] for order in report["orders"] if order["status"] == "rejected")
     assert all(order["position_ms"] > order["wakeup_ms"] > 0 for order in report["orders"][:4])
-    assert len(report["positions"]) == 4
+    ends = sorted((one["market"], one["side"], one["status"]) for one in report["positions"])
+    assert ends == [
+        ("futures", "long", "closed"),
+        ("futures", "long", "liquidated"),
+        ("futures", "long", "open"),
+        ("futures", "short", "open"),
+        *[("spot", "long", "open")] * 4,
+    ]
+    stop = report["orders"][-1]
+    assert (stop["market"], stop["type"], stop["status"]) == ("futures", "stop_market", "filled")
     assert "Everything is as it should be." in said
 
 
@@ -104,7 +113,7 @@ def test_demo_on_the_testnet_takes_the_users_key_from_the_environment(bare_local
             BRIDGE_SPOT_TESTNET_WS_API_URL=f"ws://{host}/ws-api/v3",
             BRIDGE_SPOT_TESTNET_STREAM_URL=f"ws://{host}",
         )
-        said, _ = demo.communicate(timeout=100)
+        said, _ = demo.communicate(timeout=110)
         assert demo.returncode == 0, said
         assert account["secret"] not in said
     ledger = bare_local.admin("GET", "/ledger?account=tester")["orders"]

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 
+from services.order_executor.futures_account import FuturesAccounts
 from services.order_executor.pauses import Pauses
 from services.order_executor.prepare import Preparer
 from shared.binance.clock_offset import Clock
@@ -23,6 +24,7 @@ from shared.domain.order import Market, OrderType, PendingOrder, Side
 from shared.domain.sizing import Book
 from shared.domain.symbol import Instrument, index_instruments
 from shared.domain.verdicts import Code, Held, Rejected, Verdict, Waiting
+from shared.futures_settings import FuturesSettings
 from shared.settings import GuardSettings, ProtocolSettings, load
 from shared.telemetry.metrics import Metrics
 from tests.unit.test_sizing import BTC
@@ -113,7 +115,8 @@ def preparer(venue: Venue, pauses: Pauses) -> Preparer:
     configuration: Any = SimpleNamespace(guards=load(GuardSettings), protocol=load(ProtocolSettings))
     venues: Any = SimpleNamespace(of=lambda *_, **__: venue)
     keys: Any = SimpleNamespace(of=lambda *_: Credentials("key", "secret"))
-    return Preparer(configuration, None, venues, keys, pauses)  # type: ignore[arg-type]
+    futures = FuturesAccounts(None, FuturesSettings())  # type: ignore[arg-type]
+    return Preparer(configuration, None, venues, keys, pauses, futures)  # type: ignore[arg-type]
 
 
 def fail_thrice(pauses: Pauses, venue: Venue) -> None:

@@ -1,0 +1,176 @@
+"""Futures rows through the whole bridge: both directions, both kinds of order, hedge mode, liquidation."""
+
+from __future__ import annotations
+
+import time
+import urllib.request
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from shared.binance.sign import Credentials, signed_query
+from shared.domain.attempt import client_order_id
+from tests.end_to_end.conftest import new_trader
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+    from services.command_line.local_testnet import LocalTestnet
+    from services.command_line.stand_in_bot import Bot
+    from tests.end_to_end.conftest import Trader
+
+D = Decimal
+
+
+def market_price(trader: Trader, symbol: str, factor: str) -> Decimal:
+    """Return the last price times a factor, on a tick that the contract has."""
+    return trader.local.futures_price(symbol, D(factor))
+
+
+def move(trader: Trader, symbol: str, price: Decimal) -> None:
+    """Move the futures market."""
+    body = {"symbol": symbol.replace("/", ""), "price": str(price), "market": "futures"}
+    trader.local.admin("POST", "/price", body)
+
+
+def future(trader: Trader, symbol: str, **columns: Any) -> UUID:
+    """Insert a futures row."""
+    return trader.order(**{"symbol": symbol, "market_type": "futures", **columns})
+
+
+def until_position(trader: Trader, **columns: Any) -> Mapping[str, Any]:
+    """Wait until the user's newest position shows these values."""
+
+    def shown() -> bool:
+        rows = trader.positions()
+        return bool(rows) and all(rows[-1][name] == value for name, value in columns.items())
+
+    trader.until(shown, f"a position with {columns}")
+    return trader.positions()[-1]
+
+
+def until_filled(trader: Trader, order: UUID) -> Mapping[str, Any]:
+    """Wait until the row is filled and its fills have come: an answer tells the quantity, not the price."""
+    trader.until(lambda: trader.row(order)["avg_fill_price"] > 0, "the fills are there")
+    return trader.until_status(order, "filled")
+
+
+def open_long(trader: Trader, symbol: str, amount: int) -> Mapping[str, Any]:
+    """Buy, and wait for the position."""
+    trader.until_status(future(trader, symbol, amount=D(amount)), "filled")
+    return until_position(trader, side="long", status="open")
+
+
+def test_long_and_its_close(trader: Trader) -> None:
+    """A market buy is a long at the configured leverage; a reduce-only sell of its size closes it."""
+    opening = future(trader, "BTC/USDT", amount=D(350))
+    row = until_filled(trader, opening)
+    (order,) = trader.at_exchange("futures")
+    assert order["clientOrderId"] == client_order_id(opening, 1)
+    position = until_position(trader, symbol="BTC/USDT", side="long", size=row["filled_amount"])
+    assert position["entry_price"] == row["avg_fill_price"] > 0
+    until_position(trader, leverage=20, margin_mode="isolated")
+    trader.until(lambda: trader.positions()[-1]["liquidation_price"] > 0, "the liquidation price is shown")
+    assert trader.positions()[-1]["liquidation_price"] < position["entry_price"]
+    closing = future(trader, "BTC/USDT", side="sell", amount=position["size"], reduce_only=True)
+    trader.until_status(closing, "filled")
+    until_position(trader, status="closed")
+    requests = trader.local.admin("GET", f"/requests?account={trader.name}&path=/fapi/v1/leverage")
+    assert len(requests) == 1, "leverage is set once"
+
+
+def test_short_and_its_close(trader: Trader) -> None:
+    """A market sell without a position is a short; a reduce-only buy, named in quote, closes it."""
+    trader.until_status(future(trader, "ETH/USDT", side="sell", amount=D(200)), "filled")
+    position = until_position(trader, symbol="ETH/USDT", side="short", status="open")
+    closing = future(trader, "ETH/USDT", amount=position["size"], reduce_only=True)
+    trader.until_status(closing, "filled")
+    until_position(trader, status="closed")
+
+
+def test_reduce_only_without_a_position_is_rejected(trader: Trader) -> None:
+    """There is nothing to reduce: a reason, and nothing at the exchange."""
+    order = future(trader, "SOL/USDT", side="sell", amount=D(100), reduce_only=True)
+    assert "no open SOL/USDT position" in trader.until_status(order, "rejected")["reasoning"]
+    assert trader.at_exchange("futures") == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "factor"), [("stop_market", "0.97"), ("stop_limit", "0.97"), ("stop_market", "1.03")]
+)
+def test_protective_order_triggers(trader: Trader, kind: str, factor: str) -> None:
+    """A stop or a take-profit rests with the algo service; what it becomes closes the long."""
+    position = open_long(trader, "SOL/USDT", 150)
+    trigger = market_price(trader, "SOL/USDT", factor)
+    limit = {"price": market_price(trader, "SOL/USDT", "0.96")} if kind == "stop_limit" else {}
+    order = future(
+        trader,
+        "SOL/USDT",
+        side="sell",
+        type=kind,
+        stop_price=trigger,
+        amount=position["size"],
+        reduce_only=True,
+        **limit,
+    )
+    trader.until(lambda: trader.row(order)["exchange_order_id"].startswith("algo-"), "it rests")
+    assert trader.row(order)["status"] == "open"
+    move(trader, "SOL/USDT", trigger * (D("0.999") if factor < "1" else D("1.001")))
+    row = until_filled(trader, order)
+    assert row["exchange_order_id"].isdecimal(), "the order it became"
+    assert row["filled_amount"] == position["size"]
+    until_position(trader, status="closed")
+
+
+def test_cancels_of_both_kinds(trader: Trader) -> None:
+    """A resting limit and an untriggered stop follow the bot's cancel."""
+    limit = future(
+        trader, "BNB/USDT", type="limit", price=market_price(trader, "BNB/USDT", "0.97"), amount=D(120)
+    )
+    stop = future(
+        trader,
+        "XRP/USDT",
+        type="stop_market",
+        stop_price=market_price(trader, "XRP/USDT", "1.04"),
+        amount=D(121),
+    )
+    for order in (limit, stop):
+        trader.until(lambda order=order: trader.row(order)["exchange_order_id"] != "", "it rests")  # type: ignore[misc]
+        trader.bot.cancel(order)
+    for order in (limit, stop):
+        trader.until(lambda order=order: trader.entry(order)["state"] == "done", "it is cancelled")  # type: ignore[misc]
+        assert trader.row(order)["status"] == "canceled"
+    plain, conditional = trader.at_exchange("futures")
+    assert plain["status"] == "CANCELED"
+    assert conditional["algoStatus"] == "CANCELED"
+
+
+def test_hedge_mode_holds_both_directions(local: LocalTestnet, bot: Bot) -> None:
+    """In hedge mode a buy and a sell open two positions; a reduce-only row closes the side it means."""
+    trader = new_trader(local, bot)
+    key = Credentials(trader.at_local["api_key"], trader.at_local["secret"])
+    query = signed_query({"dualSidePosition": "true", "timestamp": int(time.time() * 1000)}, key)
+    url = f"http://127.0.0.1:{local.futures_port}/fapi/v1/positionSide/dual?{query}"
+    request = urllib.request.Request(url, method="POST", headers={"X-MBX-APIKEY": key.api_key})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.status == 200
+    trader.until_status(future(trader, "DOGE/USDT", amount=D(100)), "filled")
+    trader.until_status(future(trader, "DOGE/USDT", side="sell", amount=D(101)), "filled")
+    trader.until(lambda: len(trader.positions()) == 2, "both positions are shown")
+    long, short = trader.positions()
+    assert (long["side"], short["side"]) == ("long", "short")
+    closing = future(trader, "DOGE/USDT", amount=short["size"], reduce_only=True)
+    trader.until_status(closing, "filled")
+    until_position(trader, side="short", status="closed")
+    assert trader.positions()[0]["status"] == "open"
+    assert trader.at_exchange("futures")[-1]["positionSide"] == "SHORT"
+
+
+def test_liquidation_ends_the_position(trader: Trader) -> None:
+    """The exchange closes a long that lost its margin: the row says liquidated."""
+    position = open_long(trader, "XRP/USDT", 200)
+    move(trader, "XRP/USDT", (position["entry_price"] * D("0.93")).quantize(D("0.0001")))
+    ended = until_position(trader, status="liquidated")
+    assert ended["realized_pnl"] < 0
