@@ -5,7 +5,7 @@ SELECT o.id AS order_id, a.number, a.account_id, a.market, a.symbol, a.client_or
        e.state AS entry_state, e.attempts AS entry_attempts, e.counted, e.has_evidence, e.token,
        a.outcome, coalesce(a.exchange_order_id, '') AS exchange_order_id,
        coalesce(a.exchange_status, '') AS exchange_status, a.executed, a.executed_quote, a.filled, a.fee, a.fee_asset,
-       a.fee_in_quote, a.reported_at, o.filled_at, o.strategy_id, o.user_id,
+       a.fee_in_quote, a.environment_epoch, a.reported_at, o.filled_at, o.strategy_id, o.user_id,
        (SELECT max(h.id) FROM bridge.epoch AS h
          WHERE h.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8)
            AND h.postmaster_start = pg_postmaster_start_time()

@@ -7,7 +7,7 @@ listener for stream events and queries.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from shared.database.claim import EpochChangedError
@@ -82,6 +82,7 @@ async def _settle(connection: Connection, findings: Sequence[Finding]) -> Settle
     if any(isinstance(f, Outcome) for f in findings) and any(row["live_epoch"] is None for row in rows):
         # Positive evidence counts in any history, the other outcomes only in their own.
         raise EpochChangedError
+    findings = _in_its_epoch(findings, rows)
     before = {(row["order_id"], row["number"]): _line(row) for row in rows}
     told = _told_fills(findings, before)
     new = await store_fills(connection, told, {(row["order_id"], row["number"]): row for row in rows})
@@ -140,6 +141,26 @@ async def _settle(connection: Connection, findings: Sequence[Finding]) -> Settle
         contradictions=contradictions,
         closed=await traces_of_closed(connection, positions) if traced else {},
     )
+
+
+def _in_its_epoch(findings: Sequence[Finding], rows: Sequence[asyncpg.Record]) -> list[Finding]:
+    """Give fills the environment epoch their attempt was claimed in.
+
+    Processes learn of a wiped testnet at different moments; the epoch is part of a fill's key, so whoever
+    tells of a fill has to tell the same one.
+    """
+    epochs = {(row["order_id"], row["number"]): row["environment_epoch"] for row in rows}
+
+    def right(finding: Finding) -> Finding:
+        epoch = epochs.get((finding.order_id, finding.number))
+        if isinstance(finding, Outcome) or epoch is None:
+            return finding
+        if all(fill.environment_epoch == epoch for fill in finding.fills):
+            return finding
+        fills = tuple(replace(fill, environment_epoch=epoch) for fill in finding.fills)
+        return replace(finding, fills=fills)
+
+    return [right(finding) for finding in findings]
 
 
 def _told_fills(
