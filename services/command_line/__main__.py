@@ -37,9 +37,8 @@ app.command("migrate")(migrate.command)
 app.command("grants")(grants.command)
 app.command("uninstall")(uninstall.command)
 app.command("demo")(demo.command)
-app.command("exchange", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
-    exchange.command
-)
+passed_on = {"allow_extra_args": True, "ignore_unknown_options": True}
+app.command("exchange", context_settings=passed_on, add_help_option=False)(exchange.command)
 
 LOOK = "Look"
 STEER = "Steer"

@@ -262,7 +262,8 @@ class Admin:
         address = str(body.get("address", "127.0.0.1"))
         for venue in (self.exchange.spot, self.exchange.futures_venue):
             venue.limits.ban(address, now + int(body["ms"]))
-        self.sockets.disconnect("ws-api", None, False)
+        for kind in ("ws-api", "futures-ws-api"):
+            self.sockets.disconnect(kind, None, False)
         return as_json({})
 
     async def lift_bans(self, request: web.Request) -> web.Response:

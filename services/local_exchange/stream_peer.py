@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from services.local_exchange.message_limit import MessageLimit
 from services.local_exchange.websocket_front import Peer
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from services.local_exchange.stream_readers import StreamReaders
 
 MOST_STREAMS = 1024
+MOST_MESSAGES = 5
 
 
 class StreamPeer(Peer):
@@ -33,6 +35,7 @@ class StreamPeer(Peer):
         self.readers = readers
         self.streams = list(dict.fromkeys(streams))
         self.combined = combined
+        self._limit = MessageLimit(exchange.clock, MOST_MESSAGES)
 
     def opened(self) -> None:
         """See `Peer`."""
@@ -56,7 +59,13 @@ class StreamPeer(Peer):
         self.deliver_stream("!serverShutdown", orjson.dumps(event))
 
     def received(self, text: str) -> None:
-        """See `Peer`: SUBSCRIBE, UNSUBSCRIBE, LIST_SUBSCRIPTIONS, GET_PROPERTY, SET_PROPERTY."""
+        """See `Peer`: SUBSCRIBE, UNSUBSCRIBE, LIST_SUBSCRIPTIONS, GET_PROPERTY, SET_PROPERTY.
+
+        At most five a second, or the connection is closed.
+        """
+        if self._limit.exceeded():
+            self.connection.close(1008, "Too many requests")
+            return
         try:
             request = orjson.loads(text)
         except orjson.JSONDecodeError:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 MOST_SUBSCRIPTIONS = 1000
 LAST_SUBSCRIPTION_ID = 65_535
+BANNED = 418  # an address that is banned loses its connections (changelog 2023-03-13)
 SIGNING = frozenset({"apiKey", "timestamp", "signature", "recvWindow"})
 
 
@@ -182,6 +183,8 @@ class ApiPeer(Peer):
             answer["rateLimits"] = self._rate_limits(call)
         body = orjson.dumps(answer)
         self.connection.send(body if rule is None else body[: rule.size])
+        if outcome.status == BANNED:
+            self.connection.close(1008, "IP banned")
 
     def _rate_limits(self, call: Call | None) -> list[dict[str, Any]]:
         limits, now = self.venue.limits, self.exchange.clock.now_ms()

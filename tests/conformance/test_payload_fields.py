@@ -244,6 +244,9 @@ class Wire:
     def send(self, payload: bytes) -> None:
         self.frames.append(json.loads(payload))
 
+    def close(self, code: int, reason: str) -> None:
+        """Take the end of a connection."""
+
 
 def ask(peer, method, params=None):
     peer.connection.frames.clear()

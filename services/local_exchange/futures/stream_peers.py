@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from services.local_exchange.futures.market_streams import is_public
+from services.local_exchange.message_limit import MessageLimit
 from services.local_exchange.websocket_front import Peer
 
 if TYPE_CHECKING:
@@ -46,8 +47,7 @@ class ControlledPeer(Peer):
     def __init__(self, futures: FuturesExchange, combined: bool) -> None:
         self.futures = futures
         self.combined = combined
-        self._second = 0
-        self._messages = 0
+        self._limit = MessageLimit(futures.clock, MOST_MESSAGES)
 
     def deliver_stream(self, stream: str, payload: bytes) -> None:
         """Send one message of a stream."""
@@ -62,7 +62,7 @@ class ControlledPeer(Peer):
 
     def received(self, text: str) -> None:
         """See `Peer`: SUBSCRIBE, UNSUBSCRIBE, LIST_SUBSCRIPTIONS."""
-        if self._too_many():
+        if self._limit.exceeded():
             self.connection.close(1008, "Too many requests")
             return
         try:
@@ -90,12 +90,6 @@ class ControlledPeer(Peer):
             self._answer({"error": error}, request.get("id"))
             return
         self._answer({"result": result}, request.get("id"))
-
-    def _too_many(self) -> bool:
-        second = self.futures.clock.now_ms() // 1000
-        self._messages = self._messages + 1 if second == self._second else 1
-        self._second = second
-        return self._messages > MOST_MESSAGES
 
     def _answer(self, answer: dict[str, Any], request_id: Any) -> None:
         self.connection.send(orjson.dumps(answer | {"id": request_id}))

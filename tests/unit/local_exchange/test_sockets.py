@@ -233,6 +233,26 @@ async def test_market_streams_raw_and_combined(running):
                 seen.add("kline")
 
 
+async def test_six_messages_in_a_second_end_a_market_stream(running):
+    """At most five."""
+    async with websockets.connect(f"{running.stream_url}/ws/btcusdt@none") as socket:
+        for number in range(15):  # more than two seconds' worth, should a second end in between
+            await socket.send(json.dumps({"method": "LIST_SUBSCRIPTIONS", "id": number}))
+        await asyncio.wait_for(socket.wait_closed(), 10)
+        assert socket.close_code == 1008
+
+
+async def test_a_banned_address_loses_its_websocket_api_connection(running):
+    """The answer says until when; then the connection is closed."""
+    async with websockets.connect(running.ws_api_url) as socket:
+        running.exchange.spot.limits.ban("127.0.0.1", running.exchange.clock.now_ms() + 60_000)
+        answer, _ = await call(socket, "ping")
+        assert (answer["status"], answer["error"]["code"]) == (418, -1003)
+        assert answer["error"]["data"]["retryAfter"] > answer["error"]["data"]["serverTime"]
+        with pytest.raises(websockets.ConnectionClosed):
+            await asyncio.wait_for(socket.recv(), 5)
+
+
 async def test_the_server_pings_and_drops_who_does_not_answer():
     """A client that never answers a ping is closed after the deadline, one that does stays."""
     async with open_exchange(ping_s=0.05, pong_s=0.2) as running:
