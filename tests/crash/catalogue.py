@@ -20,11 +20,14 @@ class Mutation:
     Args:
         name: as in `mutations`.
         cells: by name.
+        slowly: run them at slower times, since the next worker has to be up, and to ask, before the order
+            can be seen.
 
     """
 
     name: str
     cells: tuple[str, ...]
+    slowly: bool = False
 
 
 SLOWLY_AGAIN = (
@@ -43,6 +46,7 @@ MUTATIONS = (
             "connection cut, order late; kill at settle.committed",
             "connection cut, order late; freeze at settle.committed",
         ),
+        slowly=True,
     ),
     Mutation(
         "one early -2013 suffices",

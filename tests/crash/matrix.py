@@ -19,7 +19,7 @@ from tests.crash.cluster import Cluster
 from tests.crash.failover import FAILOVER, FailoverCell, failover_cells, run_failover
 from tests.crash.judge import GOOD, Verdict
 from tests.crash.run_cell import run
-from tests.crash.scale import REAL, SCALED
+from tests.crash.scale import REAL, SCALED, SLOW
 from tests.crash.world import RATE_LIMIT_SCALE, World
 
 if TYPE_CHECKING:
@@ -131,16 +131,23 @@ def whole() -> int:
     """Run everything; returns the exit code."""
     results = Results(loudly=True)
     by_name = {cell.name: cell for cell in cells()}
-    mutated = [(cell, mutation.name) for mutation, cell in runs()]
+    mutated = [(cell, mutation.name) for mutation, cell in runs() if not mutation.slowly]
+    slowly: _Todo = [
+        (cell, mutation.name)
+        for mutation, cell in runs()
+        if mutation.slowly and not isinstance(cell, FailoverCell)
+    ]
     plain: _Todo = [(cell, None) for cell in cells()]
     plain += [(cell, name) for cell, name in mutated if not isinstance(cell, FailoverCell)]
     failing: _FailoverTodo = [(cell, None) for cell in failover_cells()]
     failing += [(cell, name) for cell, name in mutated if isinstance(cell, FailoverCell)]
     random.Random(1).shuffle(plain)  # so that the slow ones do not all come together
-    for scale in (SCALED, FAILOVER, REAL):
+    for scale in (SCALED, SLOW, FAILOVER, REAL):
         print(f"{scale.name} times: {scale}, request-weight limits x {RATE_LIMIT_SCALE}")
-    print(f"{len(plain)} + {len(failing)} cells, {len(AT_REAL_TIMES)} of them also at real times")
-    with ThreadPoolExecutor(3) as pool:
+    print(
+        f"{len(plain) + len(slowly)} + {len(failing)} cells, {len(AT_REAL_TIMES)} of them also at real times"
+    )
+    with ThreadPoolExecutor(4) as pool:
         futures = [
             pool.submit(
                 run_scaled,
@@ -151,6 +158,7 @@ def whole() -> int:
             ),
             pool.submit(run_failovers, failing, CLUSTERS_AT_ONCE, lambda ran: results.add("failover", ran)),
             pool.submit(run_scaled, SCALED, plain, CELLS_AT_ONCE, lambda ran: results.add("scaled", ran)),
+            pool.submit(run_scaled, SLOW, slowly, 1, lambda ran: results.add("slow", ran)),
         ]
         for future in futures:
             future.result()

@@ -64,3 +64,14 @@ SCALED = Scale(
     sweep_s=0.3,
     answer_timeout_s=1.5,
 )
+# An order shows only seconds after its request: the next worker is up and asks before that, on any machine.
+SLOW = Scale(
+    "slow",
+    recv_window_ms=5000,
+    engine_delay_s=1.0,
+    query_lag_s=1.0,
+    gap_wait_s=2.0,
+    lease_s=6.0,
+    sweep_s=0.3,
+    answer_timeout_s=7.0,
+)
