@@ -60,9 +60,9 @@ class Answer:
 
     @property
     def message(self) -> str | None:
-        """Binance's error text, when the body carries one; without signatures, for it is stored and shown."""
+        """Binance's error text, when the body carries one."""
         message = self.body.get("msg") if isinstance(self.body, dict) else None
-        return _SECRET_PARTS.sub(r"\1\2…", message) if isinstance(message, str) else None
+        return message if isinstance(message, str) else None
 
     @property
     def retry_after_s(self) -> int | None:
@@ -299,6 +299,9 @@ def _answer(response: httpx.Response, body: bytes, sent_ms: float, received_ms: 
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError:
         parsed = None
+    if isinstance(parsed, dict) and isinstance(parsed.get("msg"), str):
+        # Stored with the order and shown to its owner, whoever reads it from the body.
+        parsed["msg"] = _SECRET_PARTS.sub(r"\1\2…", parsed["msg"])
     headers = {
         name: value
         for name, value in response.headers.items()

@@ -43,6 +43,7 @@ def test_the_search_finds_nothing_where_nothing_is() -> None:
     assert search.leaks("a log", f"{SECRET[:11]} {random_text(5000)} {SECRET[30:41]}") == []
 
 
+@pytest.mark.whole  # a dozen processes one after the other: too long for the quick tests on a busy machine
 @pytest.mark.timeout(400)
 def test_a_short_run_leaks_nothing() -> None:
     """Trading, a refused key, echoes, a crash, the operator's verbs; a run without redaction is noticed."""

@@ -220,7 +220,7 @@ async def test_error_that_quotes_the_request_keeps_its_code_and_loses_key_and_si
     assert result.message is not None
     assert result.message.startswith("Filter failure of")
     assert API_KEY not in repr(result)
-    assert signature not in result.message
+    assert signature[:12] not in repr(result)
 
 
 async def test_excerpt_is_bounded(spot, exchange):
