@@ -61,8 +61,14 @@ def times(title: str, metric: str, about: str = "", width: int = 8) -> Panel:
 def counted(metric: str, *labels: str, where: str = "", trouble: bool = False) -> tuple[str, str]:
     """Query how much a counter grew a minute; `trouble`: it may never have counted anything."""
     by = f" by ({', '.join(labels)})" if labels else ""
-    query = f"sum{by} (rate({metric}{where}[$__rate_interval])) * 60"
-    return query + (" or vector(0)" if trouble else ""), " ".join(f"{{{{{label}}}}}" for label in labels)
+    grown = f"rate({metric}{where}[$__rate_interval]) * 60"
+    if trouble:
+        # A series that begins has no rate yet, and often it begins with the one event worth seeing.
+        begun = f"({metric}{where} unless {metric}{where} offset $__rate_interval)"
+        query = f"sum{by} ({begun} or {grown}) or vector(0)"
+    else:
+        query = f"sum{by} ({grown})"
+    return query, " ".join(f"{{{{{label}}}}}" for label in labels)
 
 
 def panel_json(panel: Panel, number: int, x: int, y: int) -> dict[str, Any]:

@@ -30,11 +30,11 @@ from services.command_line.stand_in_bot import Bot
 from shared.binance.sign import Credentials, signed_query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from uuid import UUID
 
 PROOF = Path("build/proof/panels.json")
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 WINDOW = "10s"  # what $__rate_interval stands for: four times the scrape interval in Grafana, more here
 SCALED = {
     "BRIDGE_RECV_WINDOW_MS": "1000",
@@ -93,6 +93,10 @@ class Story:
             "SELECT state FROM bridge.outbox WHERE order_id = %s", [order_id]
         ).fetchone()
         return str(row["state"]) if row else "missing"
+
+    def told(self, order_id: UUID) -> Decimal:
+        """Read how much the bot's row shows as filled."""
+        return Decimal(self.bot.read_order(order_id)["filled_amount"])
 
     def until(self, what: str, condition: Callable[[], bool]) -> None:
         """Wait until something holds."""
@@ -161,7 +165,11 @@ class Story:
         high = (self.price("DOGEUSDT") * Decimal("0.999")).quantize(Decimal("0.00001"))
         resting = self.order(symbol="DOGE/USDT", type="limit", price=high, amount=Decimal(500))
         self.until("the order rests", lambda: self.state(resting) in {"submitted", "done"})
+        # A thin book fills it in many parts: the next one shows that one is missing.
+        self.local.admin("POST", "/crowd", {"symbol": "DOGEUSDT", "scale": "0.01"})
         self.local.admin("POST", "/price", {"symbol": "DOGEUSDT", "price": str(high * Decimal("0.99"))})
+        self.until("a part of it is filled", lambda: self.told(resting) > 0)
+        self.local.admin("POST", "/crowd", {"symbol": "DOGEUSDT", "scale": "1"})
         self.done(resting)
         self.local.admin("DELETE", "/faults")
 
@@ -213,8 +221,18 @@ class Story:
         self.done(waiting)
 
     def broken_streams(self) -> None:
-        """Cut the user data streams."""
+        """Hear nothing of an execution, and then have the user data streams cut."""
+        self.local.admin(
+            "POST", "/faults", {"action": "event_lose", "event": "TRADE", "account": "trader", "count": 1000}
+        )
+        high = (self.price("DOGEUSDT") * Decimal("0.999")).quantize(Decimal("0.00001"))
+        resting = self.order(symbol="DOGE/USDT", type="limit", price=high, amount=Decimal(60))
+        self.until("the order rests", lambda: self.state(resting) == "submitted")
+        self.local.admin("POST", "/price", {"symbol": "DOGEUSDT", "price": str(high * Decimal("0.99"))})
+        time.sleep(1)
+        self.local.admin("DELETE", "/faults")
         self.local.admin("POST", "/streams/disconnect", {"kind": "ws-api"})
+        self.done(resting)
         time.sleep(3)
 
     def postgres_restart(self) -> None:
@@ -234,15 +252,17 @@ class Story:
         self.done(waiting)
 
 
-def judged(server: Prometheus, begin: float, end: float, account: UUID) -> list[dict[str, Any]]:
+def judged(server: Prometheus, begin: float, end: float, accounts: Iterable[UUID]) -> list[dict[str, Any]]:
     """Run every panel's queries over the whole run."""
     rows = []
     for path in sorted(FOLDER.glob("*.json")):
         dashboard = json.loads(path.read_text())
         for panel in dashboard["panels"]:
             for target in panel.get("targets", []):
-                query = target["expr"].replace("$__rate_interval", WINDOW).replace("$account", str(account))
-                values = server.values(query, begin, end)
+                query = target["expr"].replace("$__rate_interval", WINDOW)
+                # Whoever looks chooses one account; each is chosen once here.
+                queries = {query.replace("$account", str(account)) for account in accounts}
+                values = [value for one in queries for value in server.values(one, begin, end)]
                 rows.append(
                     {
                         "dashboard": dashboard["title"],
@@ -278,7 +298,7 @@ def main() -> int:
             print("a run with", flush=True)
             story.tell()
             time.sleep(6)
-            rows = judged(server, began, time.time(), story.accounts["trader"][1])
+            rows = judged(server, began, time.time(), [row for _, row in story.accounts.values()])
     print(f"{'dashboard':<20} {'panel':<42} {'points':>7}  {'largest':>10}")
     for row in rows:
         largest = "" if row["largest"] is None else f"{row['largest']:10.4g}"

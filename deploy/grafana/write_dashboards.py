@@ -385,11 +385,6 @@ def postgres() -> Dashboard:
                         (counted("bridge_database_errors_total", "job", "reason", trouble=True),),
                         width=12,
                     ),
-                    Panel(
-                        "Events written a minute",
-                        (counted("bridge_events_appended_total", "kind", trouble=True),),
-                        width=12,
-                    ),
                 ),
             ),
         ),

@@ -33,6 +33,7 @@ from services.order_executor.slots import Slots
 from services.order_executor.take_in import TakeIn
 from services.order_executor.venues import Venues
 from shared.binance.rest import Answer
+from shared.binance.weight import Kind, used_of
 from shared.database import breakers, leases, outbox
 from shared.database.claim import claim
 from shared.database.connect import DATABASE_AWAY
@@ -231,8 +232,14 @@ class Executor:
         self._rates.observed(venue, path, result)
         said = str(result.status) if isinstance(result, Answer) else result.reason
         self._metrics.requests(venue.market, f"{method} {path.rpartition('/')[2]}", said).inc()
-        if isinstance(result, Answer) and (used := result.headers.get("x-mbx-used-weight-1m", "")).isdigit():
-            self._metrics.weight_used(venue.market, "live" if venue.live else "testnet").set(int(used))
+        if isinstance(result, Answer):
+            environment = "live" if venue.live else "testnet"
+            used = used_of(result.headers).get((Kind.WEIGHT, 60_000))
+            if used is not None:
+                self._metrics.weight_used(venue.market, environment).set(used)
+            for limit in self._rates.limits(venue):
+                if (limit.kind, limit.interval_ms) == (Kind.WEIGHT, 60_000):
+                    self._metrics.weight_limit(venue.market, environment).set(limit.most)
 
     def _measure(self, epoch: Epoch) -> None:
         self._metrics.live_trading.set(self._configuration.guards.live_trading)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from services.order_executor.prepare import Prepared
     from shared.binance.rest import Result
     from shared.binance.venue import Venue
-    from shared.binance.weight import Taken
+    from shared.binance.weight import Limit, Taken
     from shared.database.connect import Pool
     from shared.database.outbox import Key
     from shared.domain.verdicts import Waiting
@@ -111,7 +111,7 @@ class Grant:
 class _Venue:
     """What is known of one address."""
 
-    limits: tuple[Any, ...] = ()
+    limits: tuple[Limit, ...] = ()
     budgets: list[tuple[RateKey, Budget]] = field(default_factory=list)
 
 
@@ -205,6 +205,11 @@ class Rates:
         taken = await self._take(venue, parts, priority)
         return taken or TransportFailure(bytes_written=False, reason="rate", detail=NO_MORE)
 
+    def limits(self, venue: Venue) -> tuple[Limit, ...]:
+        """Return the limits an address has told of."""
+        known = self._venues.get(venue.base_url)
+        return known.limits if known is not None else ()
+
     def observed(self, venue: Venue, path: str, result: Result) -> None:
         """Learn limits and what is used of them from any answer."""
         if not isinstance(result, Answer):
@@ -220,7 +225,7 @@ class Rates:
 
     # -- Budgets ----------------------------------------------------------------------------------
 
-    def _learn(self, venue: Venue, limits: tuple[Any, ...]) -> None:
+    def _learn(self, venue: Venue, limits: tuple[Limit, ...]) -> None:
         known = self._venues.setdefault(venue.base_url, _Venue())
         if limits == known.limits:
             return

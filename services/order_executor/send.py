@@ -17,6 +17,7 @@ import structlog
 from shared import failpoints
 from shared.binance.rest import Answer
 from shared.binance.sign import signed_query
+from shared.binance.weight import Kind, interval_name, used_of
 from shared.domain.attempt import SigningWindow
 from shared.domain.classify import Expected, Pause, classify, classify_failure
 from shared.domain.fill import FillOrigin, UnreadablePayloadError
@@ -109,6 +110,7 @@ class Sender:
         ):
             result = await self._post(order)
             self._rates.answered(intent.order_id, order.prepared.venue, result)
+            self._show_order_count(order, result)
             await failpoints.reached("send.answered")
             finding = self._classify(order, result)
             await failpoints.reached("classify.done")
@@ -133,6 +135,19 @@ class Sender:
         )
         self._metrics.send_to_ack(order.prepared.entry.order.market).observe(time.monotonic() - started)
         return result
+
+    def _show_order_count(self, order: Claimed, result: Result | None) -> None:
+        """Show how many orders of the account the exchange counts, and how many it allows."""
+        if not isinstance(result, Answer):
+            return
+        venue, account = order.prepared.venue, str(order.prepared.entry.order.account_id)
+        used = used_of(result.headers)
+        for limit in self._rates.limits(venue):
+            count = used.get((limit.kind, limit.interval_ms))
+            if limit.kind is Kind.ORDERS and count is not None:
+                labels = (account, str(venue.market), interval_name(limit.interval_ms))
+                self._metrics.order_count_used(*labels).set(count)
+                self._metrics.order_count_limit(*labels).set(limit.most)
 
     def _classify(self, order: Claimed, result: Result | None) -> Finding:
         intent, venue = order.intent, order.prepared.venue

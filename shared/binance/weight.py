@@ -70,6 +70,14 @@ def used_of(headers: Mapping[str, str]) -> dict[tuple[Kind, int], int]:
     return used
 
 
+def interval_name(interval_ms: int) -> str:
+    """Name an interval the way the exchange's headers do: 10s, 1m, 1d."""
+    letter, unit_ms = next(
+        (letter, unit) for letter, unit in reversed(_LETTER_MS.items()) if interval_ms % unit == 0
+    )
+    return f"{interval_ms // unit_ms}{letter}"
+
+
 # Binance REST docs, each endpoint's "Weight". What is not listed costs `_UNKNOWN`; the headers correct it.
 _UNKNOWN: Final = 10
 _WEIGHT: Final[Mapping[tuple[str, str], int]] = {

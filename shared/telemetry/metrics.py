@@ -7,6 +7,7 @@ construction: a metric that has reached `SERIES_LIMIT` series counts whatever is
 from __future__ import annotations
 
 import sys
+from itertools import product
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from prometheus_client import (
@@ -46,6 +47,9 @@ LABELS = {
     "version": "of this software",
 }
 """Every label there is, and what its values are."""
+
+FEW = {"market": ("spot", "futures"), "environment": ("live", "testnet")}
+"""The labels whose values are known beforehand."""
 
 Metric = TypeVar("Metric", Counter, Gauge, Histogram)
 
@@ -129,7 +133,11 @@ class _Declarations:
 
     def _counts(self, name: str, meaning: str, *labels: str) -> Family[Counter]:
         registry = self._say(f"{name}_total", "counter", labels, meaning)
-        return Family(Counter(name, meaning, labels, registry=registry), labels)
+        family = Family(Counter(name, meaning, labels, registry=registry), labels)
+        if set(labels) <= FEW.keys():
+            for values in product(*(FEW[label] for label in labels)):
+                family(*values)  # served as 0 from the start, or the first event would be no increase
+        return family
 
     def _gauge(self, name: str, meaning: str) -> Gauge:
         registry = self._say(name, "gauge", (), meaning)
@@ -358,9 +366,6 @@ class Metrics(_Declarations):
         self.database_up = self._gauge("bridge_database_up", "1 while the database answers.")
         self.database_errors = self._counts(
             "bridge_database_errors", "Statements that failed for the database's sake.", "reason"
-        )
-        self.events_appended = self._counts(
-            "bridge_events_appended", "Lines added to `bridge.events`.", "kind"
         )
         self.alarms = self._counts("bridge_alarms", "Things that should never happen, and did.", "kind")
 
