@@ -1,0 +1,258 @@
+"""`make containers`: the image is built; the local composition runs, is disturbed, and is taken down again.
+
+Postgres, the migrations, the local exchange, both services and Prometheus run on the engine that answers;
+Grafana, Alertmanager and Jaeger are left out, because their images cannot be had everywhere: what they are
+given is checked by `docker compose config` and by tests. Writes build/proof/containers.json.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PROOF = Path("build/proof/containers.json")
+IMAGE = "order-execution-bridge:proof"
+COMPOSITIONS = ("compose.yaml", "compose.testnet.yaml", "compose.beside-bot.yaml")
+RUN = ("postgres", "migrate", "trader", "exchange", "order_executor", "fill_listener", "prometheus")
+LASTING = ("postgres", "order_executor", "fill_listener", "prometheus", "exchange")
+PATIENCE_S = 240.0
+CUT_OFF_S = 10.0
+# A random port of this machine for each, so that a run never meets another one.
+PORTS = ("POSTGRES", "EXCHANGE", "EXCHANGE_ADMIN", "PROMETHEUS", "GRAFANA", "ALERTMANAGER", "JAEGER")
+# What the other compositions want to be told.
+ELSEWHERE = {
+    "POSTGRES_HOST": "postgres",
+    "POSTGRES_DB": "bot",
+    "POSTGRES_USER": "bridge",
+    "BOT_NETWORK": "bot_default",
+}
+ORDER = """
+INSERT INTO orders (user_id, exchange_account_id, exchange_order_id, symbol, market_type, side, type,
+                    amount, price, avg_fill_price, stop_price, agent_id, reasoning, fee_currency)
+SELECT user_id, id, '', '{symbol}', 'spot', 'buy', 'market', {amount}, 0, 0, 0, '', '', ''
+  FROM exchange_accounts LIMIT 1 RETURNING id
+"""
+STATUS = "SELECT status FROM orders WHERE id = '{order}'"
+ATTEMPTS = "SELECT count(*) FROM bridge.attempt WHERE order_id = '{order}'"
+COUNTED = """
+SELECT count(*) FROM orders AS o JOIN positions AS p USING (user_id, symbol)
+ WHERE o.id = '{order}' AND p.status = 'open' AND p.size = (
+       SELECT sum(w.filled_amount - CASE WHEN p.symbol LIKE w.fee_currency || '/%' THEN w.fee ELSE 0 END)
+         FROM orders AS w WHERE w.user_id = o.user_id AND w.symbol = o.symbol AND w.status = 'filled')
+"""
+
+
+class StepError(Exception):
+    """A step did not hold; the message says what was seen."""
+
+
+@dataclass(slots=True)
+class Composition:
+    """A project of `docker compose` of our own, gone without a trace when the proof ends.
+
+    Attributes:
+        steps: what was done, for the report.
+
+    """
+
+    project: str = field(default_factory=lambda: f"bridge-proof-{secrets.token_hex(3)}")
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    amounts: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def docker(self, *words: str) -> str:
+        """Run `docker`, and return what it said.
+
+        Raises:
+            StepError: it failed.
+
+        """
+        environment = {**os.environ, **ELSEWHERE, "BRIDGE_IMAGE": IMAGE}
+        environment |= {f"{name}_PORT_HERE": "" for name in PORTS}
+        command = ["docker", *words]
+        ran = subprocess.run(  # noqa: S603 - our own words
+            command, env=environment, capture_output=True, text=True, check=False
+        )
+        if ran.returncode != 0:
+            raise StepError(f"docker {' '.join(words)}: {ran.stdout[-2000:]}{ran.stderr[-4000:]}")
+        return ran.stdout.strip()
+
+    def compose(self, *words: str, file: str = "compose.yaml") -> str:
+        """Run `docker compose` on this project."""
+        return self.docker("compose", "-p", self.project, "-f", f"deploy/{file}", *words)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Do one step of the proof, and note how it went."""
+        began = time.monotonic()
+        row = {"step": name, "ok": False, "seconds": 0.0}
+        self.steps.append(row)
+        try:
+            yield
+            row["ok"] = True
+        finally:
+            row["seconds"] = round(time.monotonic() - began, 1)
+            print(f"  {name:<62} {'ok' if row['ok'] else 'FAILED':>6} {row['seconds']:7.1f} s", flush=True)
+
+    def until(self, what: str, condition: Callable[[], bool]) -> None:
+        """Wait until something holds."""
+        deadline = time.monotonic() + PATIENCE_S
+        said = ""
+        while time.monotonic() < deadline:
+            try:
+                if condition():
+                    return
+            except StepError as error:
+                said = str(error)
+            time.sleep(0.5)
+        raise StepError(f"not within {PATIENCE_S:g} s: {what}\n{said}")
+
+    def container(self, service: str) -> dict[str, Any]:
+        """Inspect a service's container."""
+        (found,) = json.loads(self.docker("inspect", self.compose("ps", "--all", "--quiet", service)))
+        return dict(found)
+
+    def healthy(self, service: str) -> bool:
+        """Whether a service's own health check says that it works."""
+        state = self.container(service)["State"]
+        return bool(state["Running"] and state.get("Health", {}).get("Status") == "healthy")
+
+    def sql(self, query: str) -> str:
+        """Ask the bot's database."""
+        psql = ("psql", "-U", "bot", "-d", "bot", "-v", "ON_ERROR_STOP=1", "-qAtc", query)
+        return self.compose("exec", "-T", "postgres", *psql)
+
+    def insert(self, symbol: str) -> str:
+        """Insert an order as the bot does; the amounts differ, so that none is taken for a twin."""
+        return self.sql(ORDER.format(symbol=symbol, amount=100 + next(self.amounts)))
+
+    def status(self, order: str) -> str:
+        """Read the bot's row."""
+        return self.sql(STATUS.format(order=order))
+
+    def filled(self, order: str) -> None:
+        """Wait until an order is filled and its position there, counted once."""
+        self.until(f"order {order} is filled", lambda: self.status(order) == "filled")
+        counted = COUNTED.format(order=order)
+        self.until(f"the position of {order} is the sum of its fills", lambda: self.sql(counted) == "1")
+
+    def scraped(self) -> bool:
+        """Whether Prometheus scrapes both services."""
+        query = ("promtool", "query", "instant", "http://127.0.0.1:9090", "sum(up{job!='prometheus'})")
+        return "=> 2 @" in self.compose("exec", "-T", "prometheus", *query)
+
+
+def prove(composition: Composition) -> dict[str, Any]:
+    """Do every step; returns what else is reported."""
+    facts: dict[str, Any] = {}
+    with composition.step("every composition is well formed"):
+        for file in COMPOSITIONS:
+            composition.compose("--profile", "*", "config", "--quiet", file=file)
+    with composition.step("the image is built"):
+        composition.compose("build", "order_executor")
+        facts["image_mb"] = round(int(composition.docker("inspect", "-f", "{{.Size}}", IMAGE)) / 1e6, 1)
+    with composition.step("the composition comes up"):
+        composition.compose("up", "--detach", "--no-build", *RUN)
+        for service in LASTING:
+            composition.until(f"{service} is healthy", lambda s=service: composition.healthy(s))  # type: ignore[misc]
+        facts["start_s"] = {s: start_s(composition, s) for s in ("order_executor", "fill_listener")}
+    with composition.step("the services are nobody, and can write nowhere"):
+        hardened(composition)
+    with composition.step("an order becomes a position"):
+        composition.filled(composition.insert("BTC/USDT"))
+    with composition.step("Prometheus scrapes both services"):
+        composition.until("both are up", composition.scraped)
+    with composition.step("migrate is started again and changes nothing"):
+        composition.compose("up", "--no-build", "--no-deps", "--force-recreate", "migrate")
+    for service in LASTING[:-1]:
+        with composition.step(f"{service} is stopped, and started again"):
+            stopped(composition, service)
+    with composition.step("order_executor is cut off the network for a while"):
+        cut_off(composition)
+    # Last, and then another symbol: a restart wipes the exchange like a reset of the real testnet, and it
+    # hands out the same ids again.
+    with composition.step("exchange is stopped, and started again"):
+        stopped(composition, "exchange", symbol="SOL/USDT")
+    return facts
+
+
+def start_s(composition: Composition, service: str) -> float:
+    """Measure from the start of a container to the line that says it has started."""
+    started = datetime.fromisoformat(composition.container(service)["State"]["StartedAt"][:26] + "+00:00")
+    for line in composition.compose("logs", "--no-log-prefix", service).splitlines():
+        if line.startswith("{") and (said := json.loads(line))["event"] == "started":
+            return round((datetime.fromisoformat(said["timestamp"]) - started).total_seconds(), 2)
+    raise StepError(f"{service} did not say that it has started")
+
+
+def hardened(composition: Composition) -> None:
+    """Check from inside what the composition promises."""
+    for service in ("order_executor", "fill_listener"):
+        tried = "id -u; touch /opt/bridge/x || echo refused; command -v gcc || echo none"
+        said = composition.compose("exec", "-T", service, "sh", "-c", tried)
+        if said.split()[0] != "10001" or "refused" not in said or "none" not in said:
+            raise StepError(f"{service}: {said}")
+
+
+def stopped(composition: Composition, service: str, symbol: str = "ETH/USDT") -> None:
+    """Stop a container in an orderly way, let an order come meanwhile, start it again."""
+    composition.compose("stop", service)
+    code = composition.container(service)["State"]["ExitCode"]
+    if service in ("order_executor", "fill_listener") and code != 0:
+        raise StepError(f"{service} ended with {code} instead of draining")
+    meanwhile = composition.insert(symbol) if service != "postgres" else None
+    composition.compose("start", service)
+    composition.until(f"{service} is healthy", lambda: composition.healthy(service))
+    if meanwhile is not None:
+        composition.filled(meanwhile)
+    composition.filled(composition.insert(symbol))
+
+
+def cut_off(composition: Composition) -> None:
+    """Take the executor off the network; what comes meanwhile waits, and is sent once afterwards."""
+    network, container = f"{composition.project}_default", composition.container("order_executor")["Id"]
+    composition.docker("network", "disconnect", network, container)
+    waiting = composition.insert("BNB/USDT")
+    time.sleep(CUT_OFF_S)
+    if (status := composition.status(waiting)) != "pending":
+        raise StepError(f"nobody can have sent the order, and it is {status}")
+    composition.docker("network", "connect", "--alias", "order_executor", network, container)
+    composition.filled(waiting)
+    attempts = composition.sql(ATTEMPTS.format(order=waiting))
+    if attempts != "1":
+        raise StepError(f"sent {attempts} times")
+
+
+def main() -> int:
+    """Prove it, take everything down again, write the report; returns the exit code."""
+    composition, facts = Composition(), {}
+    try:
+        print(f"the composition {composition.project}", flush=True)
+        facts = prove(composition)
+    except StepError as error:
+        print(error, file=sys.stderr)
+        print(composition.compose("logs", "--tail", "40"), file=sys.stderr)
+    finally:
+        composition.compose("down", "--volumes", "--timeout", "5")
+    PROOF.parent.mkdir(parents=True, exist_ok=True)
+    ok = bool(facts) and all(step["ok"] for step in composition.steps)
+    report = {"ok": ok, "steps": composition.steps, "image_mb": None, **facts}
+    PROOF.write_text(json.dumps(report, indent=1) + "\n")
+    print(f"image {report['image_mb']} MB, started in {facts.get('start_s')} s")
+    return 0 if ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
