@@ -1,11 +1,11 @@
 -- Orders that are over: each with its entry, attempt, evidence, fill and events, as the bridge leaves them. They stand for
 -- months of use, so that growth can be measured and plans be asked for.
--- %(accounts)s accounts, which take turns  %(count)s how many orders
+-- %(accounts)s accounts, which take turns  %(first)s how many there are already  %(count)s how many orders
 WITH made AS MATERIALIZED (
     SELECT gen_random_uuid() AS id, a.id AS account_id, a.user_id, n, gen_random_uuid() AS token,
            (ARRAY['BTC', 'ETH', 'SOL', 'BNB', 'XRP', 'DOGE'])[1 + n %% 6] AS base,
            clock_timestamp() - interval '1 day' - n * interval '1 second' AS at
-      FROM generate_series(1, %(count)s::integer) AS n
+      FROM generate_series(%(first)s::integer + 1, %(first)s::integer + %(count)s::integer) AS n
       JOIN unnest(%(accounts)s::uuid[]) WITH ORDINALITY AS taken (id, place)
         ON taken.place = 1 + n %% cardinality(%(accounts)s::uuid[])
       JOIN public.exchange_accounts AS a ON a.id = taken.id

@@ -52,13 +52,13 @@ def write_json(
     path.write_text(json.dumps(document, indent=1))
 
 
-def write_page(
-    path: Path, rows: Sequence[Row], targets: Sequence[Target], machine: Mapping[str, str]
-) -> None:
-    """Write the figures as the part of the documentation that a run renews."""
+def page(rows: Sequence[Row], targets: Sequence[Target], machine: Mapping[str, str]) -> str:
+    """Lay everything out as a part of the documentation."""
     described = ", ".join(f"{name} {value}" for name, value in machine.items())
-    path.write_text(
-        f"<!-- written by `make bench` -->\n\nMachine: {described}.\n\n{verdicts(targets)}\n\n{table(rows)}\n"
+    met = sum(target.met for target in targets)
+    return (
+        f"Machine: {described}.\n\n{met} of {len(targets)} targets met.\n\n"
+        f"{verdicts(targets)}\n\n{table(rows)}"
     )
 
 

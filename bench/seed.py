@@ -64,10 +64,9 @@ def add_old_orders(connection: psycopg.Connection[Any], accounts: Sequence[UUID]
         count: how many.
 
     """
-    while count > 0:
-        portion = min(count, _AT_ONCE)
-        connection.execute(_OLD_ORDERS, {"accounts": list(accounts), "count": portion})
-        count -= portion
+    for first in range(0, count, _AT_ONCE):
+        portion = min(count - first, _AT_ONCE)
+        connection.execute(_OLD_ORDERS, {"accounts": list(accounts), "first": first, "count": portion})
     connection.execute("ANALYZE")
 
 

@@ -76,6 +76,11 @@ def at_least(name: str, goal: str, value: float | None, limit: float | None, uni
     return [Target(name, goal, f"{value:.0f} {unit} (limit {limit:.0f})", value >= limit)]
 
 
+def not_measured(part: str) -> Target:
+    """Return what stands for the targets of a part that failed."""
+    return Target(part, "is measured", "failed; see what it printed", met=False)
+
+
 def times(factor: float, value: float | None) -> float | None:
     """Multiply a figure that may not have been measured."""
     return None if value is None else factor * value
@@ -177,7 +182,33 @@ def judge(rows: Sequence[Row]) -> list[Target]:
         ),
         *at_least("fills", "at least 3,000 fills/s", of.rate("fills from the stream"), 3000, "fills/s"),
     ]
-    return targets + _flat(of) + _memory(of)
+    return targets + _limits(of) + _flat(of) + _memory(of)
+
+
+def _limits(of: Figures) -> list[Target]:
+    return [
+        *at_least(
+            "order limit of an account",
+            "at least 95 % used in every window",
+            of.p50("order limit used, worst account and window"),
+            95,
+            "%",
+        ),
+        *at_most(
+            "requests refused as too many",
+            "not one",
+            of.rate("requests refused as too many"),
+            0,
+            "requests",
+        ),
+        *at_most(
+            "order beside another account's 10,000",
+            "reaches the exchange at most 100 ms after its commit",
+            of.p50("wake-up beside another account's 10,000 pending orders"),
+            100,
+            "ms",
+        ),
+    ]
 
 
 def _flat(of: Figures) -> list[Target]:

@@ -187,10 +187,6 @@ class Rates:
         else:
             grant.used()
 
-    def accounts_waiting(self) -> list[UUID]:
-        """Return the accounts for whose orders there is no grant now: looking at their rows is idle."""
-        return list({key.account_id for keys in self._waiting.values() for key in keys})
-
     # -- Reads and cancels ------------------------------------------------------------------------
 
     async def admit(
