@@ -191,7 +191,7 @@ def prove(composition: Composition) -> dict[str, Any]:
 def start_s(composition: Composition, service: str) -> float:
     """Measure from the start of a container to the line that says it has started."""
     started = datetime.fromisoformat(composition.container(service)["State"]["StartedAt"][:26] + "+00:00")
-    for line in composition.compose("logs", "--no-log-prefix", service).splitlines():
+    for line in composition.docker("logs", composition.container(service)["Id"]).splitlines():
         if line.startswith("{") and (said := json.loads(line))["event"] == "started":
             return round((datetime.fromisoformat(said["timestamp"]) - started).total_seconds(), 2)
     raise StepError(f"{service} did not say that it has started")
