@@ -10,12 +10,18 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from hypothesis import settings
 
 from tests.bot import Bot
 from tests.database_server import DatabaseServer, close_run, open_run, shared_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+# No deadline for one example: on a busy machine it says nothing about the code. New examples in every run, on
+# CI too, where Hypothesis would otherwise repeat the same ones for ever.
+settings.register_profile("bridge", parent=settings.get_profile("default"), deadline=None, derandomize=False)
+settings.load_profile("bridge")
 
 RUN_FOLDER = "BRIDGE_TEST_RUN_FOLDER"  # from the process that starts the workers to the workers
 

@@ -217,7 +217,6 @@ def tell_life(order: Claimed, trades: list[tuple[str, str, tuple[str, str | None
 
 @settings(
     max_examples=25,
-    deadline=None,
     derandomize=True,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],

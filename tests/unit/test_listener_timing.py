@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from uuid import UUID
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.fill_listener.overlap import BackOff
@@ -41,7 +41,6 @@ def test_nothing_passes_while_the_exchange_says_wait() -> None:
     assert pace.reserve(1) > 30
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 5), st.integers(1, 40)), min_size=1, max_size=60))
 def test_no_minute_costs_more_than_its_share(steps: list[tuple[float, int]]) -> None:
     """However requests are asked for, what passes in any minute stays within the rate and one burst."""
@@ -56,7 +55,6 @@ def test_no_minute_costs_more_than_its_share(steps: list[tuple[float, int]]) -> 
         assert spent <= 60 * 10 + 50 + 40
 
 
-@settings(deadline=None)
 @given(st.integers(0, 200), st.floats(0, 0.999))
 def test_back_off_is_bounded_and_starts_at_once(failures: int, draw: float) -> None:
     """The first attempt waits for nothing, no wait exceeds the longest."""

@@ -166,7 +166,7 @@ def test_listed_trades_are_at_least_what_was_executed() -> None:
     assert (told.executed, told.executed_quote) == (Decimal("1.5"), Decimal(6000))
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine
+@settings(suppress_health_check=[HealthCheck.too_slow])  # a busy machine
 @example({"T": -62135596800001})  # a millisecond before the calendar begins
 @given(st.dictionaries(st.sampled_from(list(event())), st.none() | st.text() | st.integers() | st.booleans()))
 def test_garbage_is_refused_or_none(changes: dict[str, Any]) -> None:

@@ -127,7 +127,7 @@ def crowded_desk():
     return desk, {asset: holdings(desk, asset) for asset in ("BTC", "USDT", "BNB")}
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(STEPS)
 def test_money_is_conserved_and_the_book_is_sound(steps):
     """After every step of any sequence."""
@@ -179,7 +179,7 @@ def test_money_is_conserved_through_a_long_day(seed):
     )
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.integers(0, 2**32), st.integers(1, 15))
 def test_the_same_seed_walks_the_same_way(seed, steps):
     """Prices and books are functions of seed and number of steps."""

@@ -10,7 +10,7 @@ from urllib.parse import quote, quote_plus
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.telemetry.redaction import PART, REDACTED, Redactor
@@ -50,7 +50,6 @@ def longest_common_part(text, form):
     )
 
 
-@settings(deadline=None)
 @given(secrets.map(str.strip).filter(lambda s: len(s) >= 20), surroundings, surroundings, st.data())
 def test_any_part_of_any_form_is_removed(secret, before, after, data):
     """Twelve characters or more of a known secret never survive, wherever they stand in the text."""
@@ -78,7 +77,6 @@ def test_whole_forms(form):
     assert cleaned.endswith(" after")
 
 
-@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_other_text_is_left_alone(text):
     """What holds neither a secret nor the name of one is not changed."""
