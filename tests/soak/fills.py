@@ -1,4 +1,4 @@
-"""Soak of the fills: lost, doubled, late and swapped events, cut streams, killed listeners.
+"""Soak of the fills: lost, doubled, late and swapped events; streams, listeners and Postgres killed.
 
 Orders are placed by a real executor, half of whose answers are lost too, so that most fills can only come by
 the stream or by asking. At the end fills, orders and positions in the database have to equal the exchange's
@@ -21,9 +21,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg
+from psycopg.rows import dict_row
+
 from services.command_line.demo import EXECUTOR, LISTENER, fund
 from services.command_line.local_testnet import LocalTestnet
 from services.command_line.stand_in_bot import Bot, order_row
+from shared.database.embedded import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -72,6 +76,7 @@ class Result:
     answers_lost: int = 0
     stream_kills: int = 0
     listener_kills: int = 0
+    postgres_restarts: int = 0
     lost: int = 0
     doubled: int = 0
     wrong: int = 0
@@ -90,14 +95,18 @@ class Soak:
     Args:
         fills: at least so many.
         listener_kills: at least so many.
+        postgres_restarts: so many, in turn ordered, immediate and by kill -9, spread over the fills.
         accounts: how many trade.
         seed: of everything drawn here.
 
     """
 
-    def __init__(self, *, fills: int, listener_kills: int, accounts: int, seed: int) -> None:
+    def __init__(
+        self, *, fills: int, listener_kills: int, postgres_restarts: int, accounts: int, seed: int
+    ) -> None:
         self._wanted = fills
         self._kills = listener_kills
+        self._restarts = postgres_restarts
         self._random = random.Random(seed)
         self._accounts = [fund(f"account-{number}") for number in range(accounts)]
         for account in self._accounts:
@@ -135,7 +144,7 @@ class Soak:
     def _trade(
         self, local: LocalTestnet, bot: Bot, user: UUID, accounts: list[UUID], listeners: list[Process]
     ) -> None:
-        """Insert orders in bursts; between them kill listeners, cut streams, move prices."""
+        """Insert orders in bursts; between them kill listeners, cut streams, restart Postgres."""
         while True:
             filled = bot.connection.execute("SELECT count(*) AS n FROM bridge.fill").fetchone()
             assert filled is not None
@@ -148,6 +157,8 @@ class Soak:
                 self.result.orders += len(burst)
             if self.result.listener_kills < self._kills:
                 self._kill_a_listener(local, listeners)
+            if filled["n"] * (self._restarts + 1) >= self._wanted * (self.result.postgres_restarts + 1):
+                self._restart_postgres(local, bot)
             local.admin("POST", "/streams/disconnect", {"kind": "ws-api"})
             self.result.stream_kills += 1
             time.sleep(0.2)
@@ -169,6 +180,24 @@ class Soak:
         local.processes.remove(victim)
         self.result.listener_kills += 1
         listeners.append(local.start_service(LISTENER))
+
+    def _restart_postgres(self, local: LocalTestnet, bot: Bot) -> None:
+        """Restart it under way, orders just inserted and events arriving; a bot connects again too."""
+        if self.result.postgres_restarts == self._restarts:
+            return
+        server = local.server
+        assert server is not None
+        bot.connection.close()
+        match self.result.postgres_restarts % 3:
+            case 0:
+                server.restart(Stop.FAST)
+            case 1:
+                server.restart(Stop.IMMEDIATE)
+            case _:
+                server.kill()
+                server.start()
+        bot.connection = psycopg.connect(server.dsn(), autocommit=True, row_factory=dict_row)
+        self.result.postgres_restarts += 1
 
     def _count_faults(self, local: LocalTestnet) -> None:
         applied: dict[str, int] = defaultdict(int)
@@ -281,12 +310,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fills", type=int, default=10_000)
     parser.add_argument("--listener-kills", type=int, default=50)
+    parser.add_argument("--postgres-restarts", type=int, default=5)
     parser.add_argument("--accounts", type=int, default=20)
     parser.add_argument("--seed", type=int, default=7)
     chosen = parser.parse_args(arguments)
     soak = Soak(
         fills=chosen.fills,
         listener_kills=chosen.listener_kills,
+        postgres_restarts=chosen.postgres_restarts,
         accounts=chosen.accounts,
         seed=chosen.seed,
     )
@@ -299,7 +330,11 @@ def main(arguments: list[str] | None = None) -> int:
         print("  " + sentence)
     PROOF.parent.mkdir(parents=True, exist_ok=True)
     PROOF.write_text(json.dumps(told, indent=1))
-    enough = result.fills >= chosen.fills and result.listener_kills >= chosen.listener_kills
+    enough = (
+        result.fills >= chosen.fills
+        and result.listener_kills >= chosen.listener_kills
+        and result.postgres_restarts >= chosen.postgres_restarts
+    )
     return 0 if result.clean and enough and result.events_lost else 1
 
 

@@ -6,9 +6,10 @@ from tests.soak.fills import Soak
 
 
 def test_fills_equal_the_exchanges_ledger_after_lost_events_and_killed_listeners() -> None:
-    """Nothing lost, doubled or wrong, although events, answers, streams and listeners were lost."""
-    result = Soak(fills=150, listener_kills=2, accounts=4, seed=11).run()
+    """Nothing lost, doubled or wrong, although events, answers, streams, listeners and Postgres were lost."""
+    result = Soak(fills=150, listener_kills=2, postgres_restarts=1, accounts=4, seed=11).run()
     assert result.clean, result.complaints
     assert result.fills >= 150
     assert result.events_lost
     assert result.answers_lost
+    assert result.postgres_restarts == 1
