@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     Later = Callable[[float, Callable[[], None]], object]
 
 
+HELD_S = 1.0
+
+
 class Listener(Protocol):
     """A subscription of one account on one connection."""
 
@@ -55,7 +58,9 @@ class UserStreams:
             return
         copies = 2 if Action.EVENT_DUPLICATE in rules else 1
         if Action.EVENT_REORDER in rules:
+            # It goes out after the next event, or alone when none comes.
             self.held.setdefault(account, []).extend([payload] * copies)
+            self.later(HELD_S, lambda: self._release(account))
             return
         if Action.EVENT_DELAY in rules:
             for _ in range(copies):
@@ -63,6 +68,9 @@ class UserStreams:
             return
         for _ in range(copies):
             self._send(account, payload)
+        self._release(account)
+
+    def _release(self, account: str) -> None:
         for earlier in self.held.pop(account, ()):
             self._send(account, earlier)
 

@@ -99,6 +99,14 @@ def test_queries_and_cancels(desk):
     )
 
 
+def test_a_duplicate_order(desk):
+    """Captured: the same client order id while the first order is open, code and words alike."""
+    twice = limit("BUY", "0.01", "60000", newClientOrderId="same")
+    desk.place(**twice)
+    ours = desk.ask("POST", "/api/v3/order", **twice)[1]
+    assert ours == original("captured__error-duplicate-order")
+
+
 def test_cancel_replace(desk):
     """Success and the four failures."""
     base = "rest__cancel-an-existing-order-and-send-a-new-order__"

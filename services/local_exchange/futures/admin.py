@@ -44,6 +44,7 @@ class FuturesAdmin:
         return [
             web.post("/futures/funding", self.funding),
             web.post("/futures/adl", self.adl),
+            web.post("/futures/settle", self.settle),
             web.post("/futures/expire_listen_key", self.expire_listen_key),
             web.post("/futures/contracts", self.contracts),
         ]
@@ -68,6 +69,12 @@ class FuturesAdmin:
             Decimal(str(body["quantity"])) if "quantity" in body else None,
             Decimal(str(body["price"])) if "price" in body else None,
         )
+        return as_json({})
+
+    async def settle(self, request: web.Request) -> web.Response:
+        """POST /futures/settle {"symbol"}: delist a contract; positions end at the mark price."""
+        futures = self.exchange.futures
+        futures.settle(futures.markets[(await read_object(request))["symbol"]])
         return as_json({})
 
     async def expire_listen_key(self, request: web.Request) -> web.Response:

@@ -143,6 +143,13 @@ class FuturesExchange:
         self.engine.finish(market, now)
         self.settle_down(market, now)
 
+    def settle(self, market: FuturesMarket) -> None:
+        """Delist a contract: nothing new is accepted, what is open is closed at the mark price."""
+        now = self.clock.now_ms()
+        market.contract.status = "SETTLING"
+        self.risk.settle(market, now)
+        self.settle_down(market, now)
+
     def transfer(self, account: FuturesAccount, asset: str, delta: Decimal) -> None:
         """Move money into or out of the futures wallet; the account hears of it."""
         now = self.clock.now_ms()

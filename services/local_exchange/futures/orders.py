@@ -53,6 +53,7 @@ class ExpireReason(IntEnum):
     IOC_REMAINDER = 2
     REDUCE_ONLY = 4
     LIQUIDATION = 5
+    DELISTED = 7
     AFTER_TRIGGER = 8
     MARKET_REMAINDER = 9
 

@@ -155,6 +155,19 @@ class Risk:
         order.quantity = order.remaining = min(order.remaining, against.remaining)
         self.engine.matching.trade(market, against, order, order.remaining, price, now)
 
+    def settle(self, market: FuturesMarket, now: int) -> None:
+        """End a delisted contract: orders off, every position closed at the mark price."""
+        name = market.contract.name
+        for account in tuple(self.accounts.values()):
+            for order in [o for o in account.open_orders.values() if o.symbol == name]:
+                self.engine.matching.expire(market, order, ExpireReason.DELISTED, now)
+            for position in [p for p in account.held() if p.symbol == name]:
+                order = self._system_order(account, position, "settlement_autoclose-", market.mark, now)
+                other = Side.SELL if order.side is Side.BUY else Side.BUY
+                house = Quote(-1, other, market.mark, order.remaining)
+                self.engine.matching.trade(market, order, house, order.remaining, market.mark, now)
+        self.engine.finish(market, now)
+
     def _opposite(
         self, market: FuturesMarket, order: FuturesOrder
     ) -> Iterable[tuple[FuturesAccount, Position]]:

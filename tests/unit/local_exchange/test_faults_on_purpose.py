@@ -124,6 +124,15 @@ def test_events_can_be_lost_doubled_delayed_and_reordered(desk):
     assert len(ledger["account_events"]) == 4
 
 
+def test_the_last_event_is_not_held_for_ever(desk):
+    """Reordered, with nothing after it, it comes alone a second later."""
+    fault(desk, action="event_reorder", event="outboundAccountPosition", count=1)
+    desk.place(**market("BUY", quantity="0.001"))
+    assert kinds(desk) == ["NEW", "TRADE"]
+    desk.advance(1)
+    assert kinds(desk) == ["outboundAccountPosition"]
+
+
 def test_the_ledger_filters_by_account_and_prefix(desk):
     """So that a test reads only its own."""
     desk.place("alice", **limit("BUY", "0.01", "60000", newClientOrderId="one-1"))

@@ -409,6 +409,28 @@ async def test_the_admin_api_changes_the_world(running):
         assert (wrong.status_code, "NOPE" in wrong.json()["error"]) == (400, True)
 
 
+@pytest.mark.parametrize("market_url", ["ws_api_url", "futures_ws_api_url"])
+async def test_a_ban_cuts_the_websocket_api_of_both_markets(running, market_url):
+    """Open sockets end at once; whoever connects again is sent away until the ban is lifted."""
+    url = getattr(running, market_url)
+
+    async def ping(socket):
+        await socket.send(json.dumps({"id": 1, "method": "ping"}))
+        return json.loads(await asyncio.wait_for(socket.recv(), 30))["status"]
+
+    async with websockets.connect(url) as socket:
+        assert await ping(socket) == 200
+        await administer(running, "POST", "/ban", ms=60_000)
+        with pytest.raises(websockets.ConnectionClosed):
+            await asyncio.wait_for(socket.recv(), 30)
+    async with websockets.connect(url) as socket:
+        with pytest.raises(websockets.ConnectionClosed, match=r"1008.*IP banned until"):
+            await ping(socket)
+    await administer(running, "DELETE", "/ban")
+    async with websockets.connect(url) as socket:
+        assert await ping(socket) == 200
+
+
 async def test_the_process_writes_its_ports_and_ends_on_sigterm(tmp_path):
     """The port file appears whole; the banner names the addresses; SIGTERM ends it with 0."""
     ports = tmp_path / "ports.json"

@@ -117,6 +117,24 @@ def test_a_test_may_deleverage_at_will(desk):
         desk.futures.auto_deleverage(desk.account("bob"), desk.market, PositionSide.BOTH, None, None)
 
 
+def test_a_delisted_contract_closes_what_is_open(desk):
+    """Orders expire with er 7; both sides are closed at the mark by `settlement_autoclose-` orders."""
+    desk.order("alice", **limit("BUY", "1", "69000", newClientOrderId="rests"))
+    desk.order("alice", **market("BUY", "0.5"))
+    desk.order("bob", **market("SELL", "0.2"))
+    desk.events("alice")
+    before = equity(desk)
+    desk.futures.settle(desk.market)
+    assert desk.position("alice").amount == desk.position("bob").amount == 0
+    assert not desk.account("alice").open_orders
+    expired, closed = [e["o"] for e in desk.events("alice") if e["e"] == "ORDER_TRADE_UPDATE"]
+    assert (expired["c"], expired["X"], expired["er"]) == ("rests", "EXPIRED", "7")
+    assert closed["c"].startswith("settlement_autoclose-")
+    assert (closed["x"], closed["X"], D(closed["L"])) == ("CALCULATED", "FILLED", desk.market.mark)
+    assert abs(equity(desk) - before) < D("0.000001")
+    assert desk.refused(**market("BUY", "0.1"))[0] == -4141
+
+
 def test_funding_moves_money_from_longs_to_shorts(desk):
     """Cross: balance only, P empty, S named; isolated: from the position's margin."""
     desk.order(**market("BUY", "1"))
