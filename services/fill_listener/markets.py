@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from services.fill_listener import telegram
+from services.fill_listener import books, telegram
 from services.fill_listener.aside import keep_doing
 from services.fill_listener.feed import keep_notifying
 from services.fill_listener.listener import FillListener, new_name
@@ -50,6 +50,9 @@ class MarketListeners:
             token = options.telegram_token.get_secret_value()
             teller = telegram.Telegram(pool, options.telegram_url, token, metrics)
             work["telegram"] = keep_doing("telegram", teller.tell, metrics, every_s=telegram.EVERY_S)
+        if options.strategy_books:
+            keeper = books.StrategyBooks(pool, options.bot_time_zone, metrics)
+            work["strategy books"] = keep_doing("strategy_books", keeper.keep, metrics, every_s=books.EVERY_S)
         return work
 
     def drain(self) -> None:

@@ -128,6 +128,7 @@ class Claimer:
         self._slots = slots
         self._rates = rates
         self._max_per_minute = max_per_minute
+        self._asked: set[Key] = set()
         self._found: set[Key] = set()
 
     async def run(self, draining: asyncio.Event) -> None:
@@ -147,7 +148,7 @@ class Claimer:
         """
         after, progress = 0, False
         self._found.clear()
-        known = frozenset(self._take_in.known)
+        self._asked.clear()
         while self._slots.free and not draining.is_set():
             try:
                 looked = await self._claim_once(after)
@@ -169,8 +170,9 @@ class Claimer:
             if looked.more_after is not None:
                 after = looked.more_after
                 continue
-            # A key that brought nothing is forgotten until a notification or the sweep names it again.
-            self._take_in.known.difference_update(known - self._found - self._slots.busy_keys())
+            # A key that was asked for and brought nothing is forgotten until a notification or the sweep
+            # names it again. One that was busy was not asked for, even if its order is settled by now.
+            self._take_in.known.difference_update(self._asked - self._found)
             if not progress:
                 return
             after, progress = 0, False
@@ -211,10 +213,13 @@ class Claimer:
         return _Looked(claimed, passed_over, settled + dropped, more_after)
 
     async def _peek(self, connection: Connection, most: int, after: int) -> list[ReadyEntry]:
+        keys = self._take_in.known - self._slots.busy_keys()
+        if not after:  # later pages do not show the rows before them
+            self._asked |= keys
         entries = await outbox.peek(
             connection,
             low_water=self._take_in.low_water,
-            keys=self._take_in.known - self._slots.busy_keys(),
+            keys=keys,
             limit=most,
             max_key_block=self._protocol.max_key_block,
             twin_window=self._protocol.twin_window,

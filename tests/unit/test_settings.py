@@ -410,7 +410,6 @@ def test_the_collector_must_be_an_address(monkeypatch):
     ("name", "value"),
     [
         ("BRIDGE_BOT_TIME_ZONE", "Mars/Olympus"),
-        ("BRIDGE_BOT_TIME_ZONE", ""),
         ("BRIDGE_TELEGRAM_URL", "api.telegram.org"),
     ],
 )
