@@ -20,6 +20,7 @@ from services.command_line import (
     orders,
     place,
     prune,
+    reconcile,
     resolve,
     top,
     uninstall,
@@ -56,6 +57,7 @@ app.command("clear-breaker", rich_help_panel=STEER)(halt.breaker)
 app.command("place", rich_help_panel=STEER)(place.place)
 app.command("cancel", rich_help_panel=STEER)(place.cancel)
 app.command("resolve", rich_help_panel=STEER)(resolve.resolve)
+app.command("reconcile", rich_help_panel=STEER)(reconcile.reconcile)
 app.command("adopt", rich_help_panel=STEER)(adopt.adopt)
 SET_UP = "Set up"
 app.add_typer(accounts.app, name="accounts", rich_help_panel=SET_UP)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shared.database.statements import statement
 
@@ -240,11 +240,13 @@ async def position_totals(
 async def open_attempts(connection: Connection, accounts: Collection[UUID], market: str) -> list[OpenAttempt]:
     """Return the orders a reconciliation asks about."""
     return [
-        _attempt(row) for row in await connection.fetch(statement("open_attempts"), list(accounts), market)
+        read_attempt(row)
+        for row in await connection.fetch(statement("open_attempts"), list(accounts), market)
     ]
 
 
-def _attempt(row: asyncpg.Record) -> OpenAttempt:
+def read_attempt(row: asyncpg.Record | Mapping[str, Any]) -> OpenAttempt:
+    """Read a row of `open_attempts`."""
     return OpenAttempt(
         order_id=row["order_id"],
         number=row["number"],

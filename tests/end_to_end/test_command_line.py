@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
 from services.command_line.terminal import ExitCode
@@ -11,6 +12,8 @@ from tests.command_line import Terminal
 
 if TYPE_CHECKING:
     from decimal import Decimal
+    from pathlib import Path
+    from uuid import UUID
 
     from services.command_line.local_testnet import LocalTestnet
     from tests.end_to_end.conftest import Trader
@@ -108,3 +111,55 @@ def test_the_doctor_finds_a_running_set_up_healthy(terminal: Terminal) -> None:
     levels = {finding["check"]: finding["level"] for finding in findings}
     assert levels["executor"] == "ok"
     assert levels["listener"] == "ok"
+
+
+def lose(local: LocalTestnet, trader: Trader, order: UUID) -> None:
+    """Take from the database what a backup from before the order does not have."""
+    assert local.database_url is not None
+    with psycopg.connect(local.database_url) as restored:
+        for table in ("outbox", "attempt", "evidence", "question", "event", "fill"):
+            restored.execute(f"DELETE FROM bridge.{table} WHERE order_id = %s", [order])
+        restored.execute("DELETE FROM public.orders WHERE id = %s", [order])
+        for table in ("bridge.position", "bridge.holding", "public.positions"):
+            column = "account_id" if table == "bridge.holding" else "user_id"
+            whose = trader.account if column == "account_id" else trader.user
+            restored.execute(f"DELETE FROM {table} WHERE {column} = %s", [whose])
+
+
+def test_journal_brings_back_what_a_restore_has_lost(
+    terminal: Terminal, local: LocalTestnet, trader: Trader, amount: Decimal, tmp_path: Path
+) -> None:
+    """The disaster drill: a row the backup did not have is there again, with its fills, and was sent once."""
+    order = trader.order(symbol="BTC/USDT", amount=amount, agent_id="strategist")
+    before = trader.until_status(order, "filled")
+    trader.until(lambda: bool(trader.positions()), "the position is there")
+    (position,) = trader.positions()
+    journal = tmp_path / "lost hour.log"
+    lines = [line for process in local.processes for line in process.log.read_text().splitlines()]
+    journal.write_text("\n".join(line for line in lines if str(order) in line or "draining" in line) + "\n")
+    lose(local, trader, order)
+
+    told = terminal.json("reconcile", "--account", trader.account, "--journal", journal)
+    assert told["restored"] == {"lines": 1, "orders": 1, "attempts": 1, "strange": 0}
+    after = trader.until_status(order, "filled")
+    same = (
+        "symbol",
+        "side",
+        "type",
+        "amount",
+        "price",
+        "agent_id",
+        "exchange_order_id",
+        "filled_amount",
+        "fee",
+    )
+    assert {name: after[name] for name in same} == {name: before[name] for name in same}
+    trader.until(
+        lambda: [p["size"] for p in trader.positions()] == [position["size"]], "the position is back"
+    )
+    assert len(trader.at_exchange()) == 1
+
+    again = terminal.json("reconcile", "--account", trader.account, "--journal", journal)
+    assert again["restored"] == {"lines": 1, "orders": 0, "attempts": 0, "strange": 0}
+    journal.write_text(journal.read_text().replace(str(order), str(trader.user)))
+    terminal.run("reconcile", "--journal", journal, code=ExitCode.USAGE)

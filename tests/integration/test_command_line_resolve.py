@@ -1,4 +1,7 @@
-"""PROTOCOL 7: `bridge resolve` against the local exchange: what is visible counts more than any word."""
+"""PROTOCOL 7: `bridge resolve` against the local exchange: what is visible counts more than any word.
+
+And `bridge reconcile`, which asks without anybody's word.
+"""
 
 from __future__ import annotations
 
@@ -183,3 +186,31 @@ def test_what_is_being_sent_or_done_is_left_alone(
     terminal.run("resolve", order, "--placed", "--retry", code=ExitCode.USAGE)
     terminal.run("resolve", order, "--not-placed", "--exchange-order-id", 1, code=ExitCode.USAGE)
     terminal.run("resolve", order, code=ExitCode.USAGE)
+
+
+def test_reconcile_settles_what_the_exchange_shows(
+    terminal: Terminal, exchange: AtExchange, bot: Bot, order: UUID, client_id: str
+) -> None:
+    """Without anybody's word: the order is found, its fills and its position with it."""
+    exchange.place(client_id)
+    told = terminal.json("reconcile")
+    (asked,) = told["orders"]
+    assert (asked["order"], asked["found"], asked["status"]) == (str(order), True, "filled")
+    assert told["problems"] == []
+    row = bot.read_order(order)
+    assert (row["status"], str(row["filled_amount"]).rstrip("0")) == ("filled", asked["executed"].rstrip("0"))
+    assert [position["status"] for position in bot.read_positions(row["user_id"])] == ["open"]
+    assert "No spot order" in terminal.run("reconcile")
+
+
+def test_reconcile_concludes_nothing_from_an_empty_answer(
+    terminal: Terminal, exchange: AtExchange, order: UUID, client_id: str, database: str
+) -> None:
+    """What is not shown, or cannot be asked for, stays as it is; the exit code tells the second."""
+    (asked,) = terminal.json("reconcile")["orders"]
+    assert (asked["found"], asked["status"]) == (False, None)
+    assert entry(database, order)["state"] == "unknown"
+    nowhere = {"BRIDGE_SPOT_TESTNET_REST_URL": "http://127.0.0.1:1"}
+    text = terminal.run("reconcile", code=ExitCode.UNREACHABLE, **nowhere)
+    assert "does not answer" in text
+    assert entry(database, order)["state"] == "unknown"
