@@ -18,7 +18,7 @@ from opentelemetry.trace import NoOpTracer
 
 from shared import failpoints
 from shared.crypto import forbid_core_dumps
-from shared.database.connect import DATABASE_AWAY, open_pool
+from shared.database.connect import DATABASE_AWAY, DATABASE_REFUSES, open_pool
 from shared.environment import ConfigurationError
 from shared.settings import Configuration, load_configuration
 from shared.start_up import refuse_unsafe
@@ -167,6 +167,9 @@ async def _reach_database(
     Returns:
         None when the process was told to end before the database came.
 
+    Raises:
+        ConfigurationError: the database is there and does not let us in, which waiting would not change.
+
     """
     retry_s = DATABASE_RETRY_S
     while True:
@@ -174,6 +177,11 @@ async def _reach_database(
             return await _checked_pool(name, configuration, metrics)
         except (*DATABASE_AWAY, psycopg.OperationalError) as error:
             log.warning("database.away", error=str(error), retry_s=retry_s)
+        except DATABASE_REFUSES as error:
+            raise ConfigurationError(
+                f"The database refuses us: {error}. Check user, password and the database's name in "
+                "BRIDGE_DATABASE_URL (or POSTGRES_*)."
+            ) from error
         if await life.drained_within(retry_s):
             return None
         retry_s = min(2 * retry_s, DATABASE_RETRY_MAX_S)

@@ -40,6 +40,13 @@ DATABASE_AWAY = (
     asyncpg.IdleInTransactionSessionTimeoutError,
 )
 
+# It is there, and user, password or name are wrong: nothing that passes by itself.
+DATABASE_REFUSES = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientPrivilegeError,
+)
+
 
 class NotDurableError(Exception):
     """The commit was not confirmed by the synchronous standby; it counts as not made."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import secrets
 import time
 from dataclasses import dataclass
@@ -14,12 +15,14 @@ import pytest
 from services.command_line.demo import EXECUTOR, LISTENER, fund
 from services.command_line.local_testnet import LocalTestnet
 from services.command_line.stand_in_bot import Bot
+from tests.pgbouncer import bouncer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from uuid import UUID
 
 SECONDS = 60.0
+THROUGH_PGBOUNCER = "BRIDGE_TEST_THROUGH_PGBOUNCER"
 FUTURES = {"BRIDGE_FUTURES_LEVERAGE": "20", "BRIDGE_FUTURES_MARGIN_MODE": "isolated"}
 
 
@@ -87,11 +90,17 @@ def new_trader(local: LocalTestnet, bot: Bot, **balances: str) -> Trader:
 
 
 @pytest.fixture(scope="session")
-def bare_local() -> Iterator[LocalTestnet]:
-    """Database and exchange, without services."""
+def bare_local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTestnet]:
+    """Database and exchange, without services; under `make pgbouncer` these work through PgBouncer."""
     key = base64.b64encode(secrets.token_bytes(32)).decode()
     with LocalTestnet([fund("nobody")], key, environment=FUTURES, fsync=False) as local:
-        yield local
+        if THROUGH_PGBOUNCER not in os.environ:
+            yield local
+            return
+        assert local.database_url is not None
+        with bouncer(local.database_url, tmp_path_factory.mktemp("pgbouncer")) as variables:
+            local.environment = {**FUTURES, **variables}
+            yield local
 
 
 @pytest.fixture(scope="session")

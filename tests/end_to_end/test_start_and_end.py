@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from services.command_line.demo import EXECUTOR, LISTENER, fund
 from services.command_line.local_testnet import LocalTestnet
@@ -116,6 +117,32 @@ def test_wrong_setting_is_a_sentence_and_exit_code_2(
     assert sentence in started.stderr
     assert "Traceback" not in started.stderr
     assert own.encryption_key not in started.stderr
+
+
+@pytest.mark.parametrize(
+    ("part", "sentence"),
+    [("password", "password authentication failed"), ("dbname", 'database "nowhere" does not exist')],
+)
+def test_a_database_that_refuses_is_a_sentence_and_exit_code_2(
+    own: LocalTestnet, part: str, sentence: str
+) -> None:
+    """A wrong password or name is said at once, without a traceback and without the password."""
+    assert own.database_url is not None
+    to = conninfo_to_dict(own.database_url) | {part: "nowhere"}
+    url = f"postgresql://{to['user']}:{to['password']}@{to['host']}:{to['port']}/{to['dbname']}"
+    started = subprocess.run(
+        [sys.executable, "-m", EXECUTOR],
+        env={**os.environ, **own.service_environment(), "BRIDGE_DATABASE_URL": url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert started.returncode == 2, started.stdout + started.stderr
+    assert sentence in started.stderr
+    assert "BRIDGE_DATABASE_URL" in started.stderr
+    assert "Traceback" not in started.stderr
+    assert str(to["password"]) not in started.stderr.replace('"nowhere"', "")
 
 
 @contextlib.contextmanager
