@@ -29,6 +29,7 @@ from services.command_line.local_testnet import LocalTestnet, LocalTestnetError
 from services.command_line.stand_in_bot import Bot
 from shared.database.embedded import EmbeddedServerError
 from shared.domain.attempt import client_order_id
+from shared.domain.money import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,19 +82,7 @@ class Demo:
         while time.monotonic() < deadline:
             for process in self.local.processes:
                 process.check()
-            rows = {
-                row["id"]: row
-                for row in self.rows("SELECT id, status::text, filled_amount, avg_fill_price FROM orders")
-            }
-            for wanted in self.orders:
-                assert wanted.order_id is not None
-                row = rows[wanted.order_id]
-                if row["status"] != wanted.shown:
-                    wanted.shown = row["status"]
-                    fill = f"  {plain(row['filled_amount'])}" if row["filled_amount"] else ""
-                    if row["avg_fill_price"]:  # on futures it comes with the fills
-                        fill += f" at {plain(row['avg_fill_price'])}"
-                    self.say(f"  → {row['status']:<9}  {wanted.title}{fill}")
+            self.show_changes()
             opened = [w for w in self.orders if w.ends == "filled" and not w.columns.get("reduce_only")]
             closed = [w for w in self.orders if w.columns.get("reduce_only")]
             positions = [row["status"] for row in self.rows("SELECT status::text FROM positions")]
@@ -102,6 +91,23 @@ class Demo:
                 return self.marked()
             time.sleep(0.02)
         return False
+
+    def show_changes(self) -> None:
+        """Print every status that is new."""
+        rows = {
+            row["id"]: row
+            for row in self.rows("SELECT id, status::text, filled_amount, avg_fill_price FROM orders")
+        }
+        for wanted in self.orders:
+            assert wanted.order_id is not None
+            row = rows[wanted.order_id]
+            if row["status"] == wanted.shown:
+                continue
+            wanted.shown = row["status"]
+            fill = ""
+            if row["filled_amount"]:
+                fill = f"{plain(row['filled_amount'])} at {plain(row['avg_fill_price'])}"
+            self.say(f"  → {row['status']:<10} {wanted.title:<40} {fill}".rstrip())
 
     def marked(self) -> bool:
         """Wait until every position was marked to the market once."""
@@ -160,7 +166,7 @@ class Demo:
             {name: str(value) for name, value in row.items()}
             for row in self.rows(
                 "SELECT market_type::text AS market, symbol, side::text, size, entry_price, current_price, "
-                "unrealized_pnl, status::text FROM positions ORDER BY opened_at"
+                "unrealized_pnl, realized_pnl, status::text FROM positions ORDER BY opened_at"
             )
         ]
         ok = settled and all(order["expected"] for order in orders) and self.agrees_with_exchange(positions)
@@ -190,29 +196,23 @@ class Demo:
         )
 
 
-def plain(number: Decimal) -> str:
-    """Write a number without trailing zeros or exponent."""
-    return format(number.normalize(), "f") if number else "0"
-
-
 def print_report(report: dict[str, Any]) -> None:
     """Print portfolio, refusals and latencies for people."""
     print("\nPortfolio")
     print(
-        f"  {'market':<8} {'symbol':<10} {'side':<6} {'size':>14} "
-        f"{'entry':>12} {'current':>12} {'PnL':>10}  status"
+        f"  {'market':<8} {'symbol':<10} {'side':<6} {'size':>10} {'entry':>10} {'current':>10} "
+        f"{'unrealized':>11} {'realized':>10}  status"
     )
     for p in report["positions"]:
-        numbers = (plain(Decimal(p[name])) for name in ("size", "entry_price", "current_price"))
-        size, entry, now = numbers
-        pnl = Decimal(p["unrealized_pnl"]).quantize(Decimal("0.0001"))
+        size, entry, now = (plain(Decimal(p[name])) for name in ("size", "entry_price", "current_price"))
+        open_pnl, taken = (f"{Decimal(p[name]):.4f}" for name in ("unrealized_pnl", "realized_pnl"))
         what = f"{p['market']:<8} {p['symbol']:<10} {p['side']:<6}"
-        print(f"  {what} {size:>14} {entry:>12} {now:>12} {pnl:>10}  {p['status']}")
+        print(f"  {what} {size:>10} {entry:>10} {now:>10} {open_pnl:>11} {taken:>10}  {p['status']}")
     print("\nNot sent, and why")
     for order in report["orders"]:
         if order["status"] == "rejected":
             print(f"  {order['symbol']:<10} {order['reason']}")
-    print("\nFrom the bot's commit")
+    print("\nFrom the bot's commit (the first orders of fresh processes; `make bench` measures warm ones)")
     for market in ("spot", "futures"):
         for name, measure in (
             ("the exchange receiving the order", "wakeup_ms"),

@@ -37,7 +37,7 @@ def script() -> list[Wanted]:
     )
     return [
         Wanted(
-            f"{symbol:<10} futures {'long' if side == 'buy' else 'short'} {amount} USDT",
+            f"{symbol:<10} futures {'long ' if side == 'buy' else 'short'} {amount} USDT",
             {"symbol": symbol, "market_type": "futures", "side": side, "amount": Decimal(amount)},
             "filled",
         )
@@ -73,16 +73,16 @@ def trigger_and_liquidate(demo: Demo, account: UUID, user: UUID, *, within_s: fl
     assert stop.order_id is not None
     if not _until(demo, f"id = '{stop.order_id}' AND exchange_order_id LIKE 'algo-%'", "orders", within_s):
         return False
-    demo.say(f"the stop rests with the exchange's algo service; {PROTECTED} falls by 3 %")
+    demo.say(f"market moves   {PROTECTED} falls by 3 %; the stop rests with the exchange's algo service")
     _move(demo, PROTECTED, "0.97")
     if not demo.watch():
         return False
-    demo.say(f"{DOOMED} falls by 7 %, more than the margin at a leverage of 20")
+    demo.say(f"market moves   {DOOMED} falls by 7 %, more than the margin at a leverage of 20")
     _move(demo, DOOMED, "0.93")
     liquidated = f"market_type = 'futures' AND symbol = '{DOOMED}' AND status = 'liquidated'"
     if not _until(demo, liquidated, "positions", within_s):
         return False
-    demo.say(f"  → liquidated  {DOOMED} futures long")
+    demo.say(f"  → liquidated {DOOMED:<10} futures long")
     return True
 
 
@@ -119,5 +119,7 @@ def _until(demo: Demo, condition: str, table: str, within_s: float) -> bool:
             process.check()
         if time.monotonic() > deadline:
             return False
+        demo.show_changes()
         time.sleep(0.02)
+    demo.show_changes()
     return True

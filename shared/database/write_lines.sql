@@ -9,13 +9,13 @@ WITH evidence AS (
     SELECT * FROM jsonb_to_recordset($1::jsonb) AS l (
         order_id uuid, number smallint, account_id uuid, order_status text, reasoning text, entry_state text,
         counted smallint, has_evidence boolean, outcome text, exchange_order_id text, exchange_status text,
-        executed numeric, executed_quote numeric, filled numeric, fee numeric, fee_asset text, fee_in_quote numeric,
-        average_price numeric, reported_at timestamptz, filled_at timestamptz, reason_code text, reason text,
-        late boolean, retry_after interval, row_changed boolean, events text[])
+        executed numeric, priced numeric, executed_quote numeric, filled numeric, fee numeric, fee_asset text,
+        fee_in_quote numeric, average_price numeric, reported_at timestamptz, filled_at timestamptz,
+        reason_code text, reason text, late boolean, retry_after interval, row_changed boolean, events text[])
 ), row_written AS (
     UPDATE public.orders AS o
        SET status = l.order_status::public.order_status, exchange_order_id = l.exchange_order_id,
-           filled_amount = l.executed, avg_fill_price = l.average_price, fee = l.fee, fee_currency = l.fee_asset,
+           filled_amount = l.priced, avg_fill_price = l.average_price, fee = l.fee, fee_currency = l.fee_asset,
            reasoning = l.reasoning, filled_at = coalesce(o.filled_at, l.filled_at)
       FROM line AS l
      WHERE o.id = l.order_id AND l.row_changed

@@ -148,10 +148,19 @@ class Line:
         return self.executed - self.filled
 
     @property
+    def priced(self) -> Decimal:
+        """Executed quantity whose price is known: on futures the fills tell it, and nothing else does."""
+        return self.filled if self.market == Market.FUTURES else self.executed
+
+    @property
+    def awaits_fills(self) -> bool:
+        """The order executed more than its row can show with a price."""
+        return self.executed > self.priced
+
+    @property
     def average_price(self) -> Decimal:
         """Quote per base over everything executed; 0 while nothing is."""
-        base = self.filled if self.market == Market.FUTURES else self.executed
-        return (self.executed_quote / base).quantize(EIGHT_PLACES) if base else ZERO
+        return (self.executed_quote / self.priced).quantize(EIGHT_PLACES) if self.priced else ZERO
 
     @property
     def terminal(self) -> bool:
@@ -194,7 +203,11 @@ def with_report(line: Line, report: OrderReport, fresh: Sequence[Fill]) -> Line:
     events = line.events
     if line.outcome is not AttemptOutcome.ACCEPTED:
         events += ("accepted_late" if late else "accepted",)
-    completes = status is ExchangeStatus.FILLED and line.entry_state is not EntryState.DONE and not aside
+    completes = (
+        status is ExchangeStatus.FILLED
+        and line.entry_state is not EntryState.DONE
+        and not (aside or settled.awaits_fills)
+    )
     if fresh and not completes:  # what completes an order is told by the word of its new status
         events += ("filled_in_part",)
     settled = replace(settled, events=events)
@@ -231,11 +244,15 @@ def _with_status(line: Line, at: datetime) -> Line:
     """Bring the row's and the entry's state in line with what the exchange said last."""
     assert line.exchange_status is not None
     word = order_status(line.exchange_status, line.executed)
+    over = line.terminal
+    if line.awaits_fills and (line.late or line.entry_state is not EntryState.DONE):
+        # Nobody reads `filled` without a price: the row is over when the fills are there (DESIGN promise 5).
+        word, over = OrderStatus.PARTIAL if line.priced else OrderStatus.OPEN, False
     if not word.is_terminal and line.order_status is OrderStatus.CANCELED:
         # The bot cancelled in the database; the exchange will be asked to, and has the last word (PROTOCOL
         # 9).
         word = OrderStatus.CANCELED
-    state = EntryState.DONE if line.terminal else EntryState.SUBMITTED
+    state = EntryState.DONE if over else EntryState.SUBMITTED
     if line.entry_state is EntryState.DONE and state is EntryState.SUBMITTED and not line.late:
         state = EntryState.DONE
     events = line.events

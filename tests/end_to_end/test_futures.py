@@ -51,12 +51,6 @@ def until_position(trader: Trader, **columns: Any) -> Mapping[str, Any]:
     return trader.positions()[-1]
 
 
-def until_filled(trader: Trader, order: UUID) -> Mapping[str, Any]:
-    """Wait until the row is filled and its fills have come: an answer tells the quantity, not the price."""
-    trader.until(lambda: trader.row(order)["avg_fill_price"] > 0, "the fills are there")
-    return trader.until_status(order, "filled")
-
-
 def open_long(trader: Trader, symbol: str, amount: int) -> Mapping[str, Any]:
     """Buy, and wait for the position."""
     trader.until_status(future(trader, symbol, amount=D(amount)), "filled")
@@ -66,7 +60,7 @@ def open_long(trader: Trader, symbol: str, amount: int) -> Mapping[str, Any]:
 def test_long_and_its_close(trader: Trader) -> None:
     """A market buy is a long at the configured leverage; a reduce-only sell of its size closes it."""
     opening = future(trader, "BTC/USDT", amount=D(350))
-    row = until_filled(trader, opening)
+    row = trader.until_status(opening, "filled")
     (order,) = trader.at_exchange("futures")
     assert order["clientOrderId"] == client_order_id(opening, 1)
     position = until_position(trader, symbol="BTC/USDT", side="long", size=row["filled_amount"])
@@ -118,7 +112,7 @@ def test_protective_order_triggers(trader: Trader, kind: str, factor: str) -> No
     trader.until(lambda: trader.row(order)["exchange_order_id"].startswith("algo-"), "it rests")
     assert trader.row(order)["status"] == "open"
     move(trader, "SOL/USDT", trigger * (D("0.999") if factor < "1" else D("1.001")))
-    row = until_filled(trader, order)
+    row = trader.until_status(order, "filled")
     assert row["exchange_order_id"].isdecimal(), "the order it became"
     assert row["filled_amount"] == position["size"]
     until_position(trader, status="closed")

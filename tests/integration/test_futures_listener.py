@@ -9,6 +9,10 @@ import pytest
 
 from services.fill_listener import margin
 from shared.binance import futures_stream
+from shared.database.settle import settle
+from shared.domain.fill import FillOrigin
+from shared.domain.order import Market
+from shared.domain.reports import report_of_answer
 from tests.futures_listening import futures_market
 from tests.listening import until
 
@@ -48,6 +52,27 @@ async def test_a_long_and_its_close_come_by_the_stream_alone(market: FuturesMark
     await trader.status(closing, "filled")
     await trader.shown(status="closed")
     assert await events(market, "realized_differs") == 0
+
+
+async def test_an_answer_without_fills_waits_for_them(market: FuturesMarket, bot: Bot) -> None:
+    """The answer tells no price: the row stays open, and whoever listens next completes it."""
+    trader = await market.trader(bot, "alice")
+    order = await trader.order("buy")
+    answer = await trader.send(order, type="MARKET", quantity="0.1", newOrderRespType="RESULT")
+    assert (answer["status"], "avgPrice" in answer) == ("FILLED", False)
+    origin = FillOrigin(trader.account, Market.FUTURES, 1, ("BTC", "USDT"))
+    report = report_of_answer(answer, origin)
+    assert report is not None
+    async with market.local.pool.acquire() as connection:
+        await settle(connection, [report])
+    row = trader.row(order)
+    assert (row["status"], row["filled_amount"], row["avg_fill_price"]) == ("open", 0, 0)
+    await market.listen()
+    await trader.status(order, "filled")
+    row = trader.row(order)
+    assert row["filled_amount"] == D("0.1")
+    assert row["avg_fill_price"] == trader.position()["entry_price"] > 0
+    assert row["filled_at"] is not None
 
 
 async def test_a_short(market: FuturesMarket, bot: Bot) -> None:

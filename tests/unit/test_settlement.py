@@ -149,6 +149,30 @@ def test_older_report_changes_no_figure_and_no_status() -> None:
         assert replace(after, events=done.events) == done
 
 
+@pytest.mark.parametrize("word", [ExchangeStatus.FILLED, ExchangeStatus.EXPIRED])
+def test_futures_order_is_over_when_its_fills_are_there(word: ExchangeStatus) -> None:
+    """A futures answer tells quantity and no price: nobody reads `filled` before the price is known."""
+    start = line(market="futures")
+    answered = with_report(start, report(word, "2"), [])
+    assert (answered.entry_state, answered.order_status) == (EntryState.SUBMITTED, OrderStatus.OPEN)
+    assert (answered.priced, answered.average_price, answered.filled_at) == (D(0), D(0), None)
+    assert answered.events == ("accepted",)
+    first, second = fill(1, "0.5"), fill(2, "1.5")
+    part = with_report(answered, report(ExchangeStatus.PARTIALLY_FILLED, "0.5", 1, first), [first])
+    assert (part.entry_state, part.order_status) == (EntryState.SUBMITTED, OrderStatus.PARTIAL)
+    assert (part.priced, part.average_price) == (D("0.5"), D(100))
+    whole = with_report(part, report(word, "2", 2, second), [second])
+    assert (whole.entry_state, str(whole.order_status)) == (EntryState.DONE, word.lower())
+    assert (whole.priced, whole.average_price) == (D(2), D(100))
+    assert whole.events == ("accepted", "filled_in_part", *_last_words(word))
+    canceled = with_report(replace(start, order_status=OrderStatus.CANCELED), report(word, "2"), [])
+    assert (canceled.entry_state, canceled.order_status) == (EntryState.SUBMITTED, OrderStatus.CANCELED)
+
+
+def _last_words(word: ExchangeStatus) -> tuple[str, ...]:
+    return ("filled",) if word is ExchangeStatus.FILLED else ("filled_in_part", "expired")
+
+
 def test_expired_remainder_keeps_what_filled() -> None:
     """EXPIRED and EXPIRED_IN_MATCH become expired; the filled part stays."""
     part = fill(1, "0.5")
