@@ -157,9 +157,12 @@ class EmbeddedServer:
         deadline = time.monotonic() + START_SECONDS
         while self._has_backends() and time.monotonic() < deadline:
             time.sleep(0.005)
-        lines = (self.data / "postmaster.pid").read_text().splitlines()
-        # Where the system collects dead processes late, the next start would take the number for alive.
-        (self.data / "postmaster.pid").unlink()
+        try:
+            lines = (self.data / "postmaster.pid").read_text().splitlines()
+            # Where the system collects dead processes late, the next start would take the number for alive.
+            (self.data / "postmaster.pid").unlink()
+        except FileNotFoundError:
+            return  # Ctrl-C reaches initdb as well, which tidies up by itself
         with contextlib.suppress(FileNotFoundError, IndexError):  # no ipcrm on this machine, or no such line
             _run(["ipcrm", "-m", lines[6].split()[1]], self.account, self.folder)
 

@@ -92,16 +92,24 @@ def test_reduce_only_without_a_position_is_rejected(trader: Trader) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "factor"), [("stop_market", "0.97"), ("stop_limit", "0.97"), ("stop_market", "1.03")]
+    ("symbol", "kind", "factor"),
+    [
+        ("SOL/USDT", "stop_market", "0.97"),
+        ("ETH/USDT", "stop_limit", "0.97"),
+        ("BNB/USDT", "stop_market", "1.03"),
+    ],
 )
-def test_protective_order_triggers(trader: Trader, kind: str, factor: str) -> None:
-    """A stop or a take-profit rests with the algo service; what it becomes closes the long."""
-    position = open_long(trader, "SOL/USDT", 150)
-    trigger = market_price(trader, "SOL/USDT", factor)
-    limit = {"price": market_price(trader, "SOL/USDT", "0.96")} if kind == "stop_limit" else {}
+def test_protective_order_triggers(trader: Trader, symbol: str, kind: str, factor: str) -> None:
+    """A stop or a take-profit rests with the algo service; what it becomes closes the long.
+
+    Each on a symbol of its own: whether a price is above the market is judged by one a few seconds old.
+    """
+    position = open_long(trader, symbol, 150)
+    trigger = market_price(trader, symbol, factor)
+    limit = {"price": market_price(trader, symbol, "0.96")} if kind == "stop_limit" else {}
     order = future(
         trader,
-        "SOL/USDT",
+        symbol,
         side="sell",
         type=kind,
         stop_price=trigger,
@@ -111,7 +119,7 @@ def test_protective_order_triggers(trader: Trader, kind: str, factor: str) -> No
     )
     trader.until(lambda: trader.row(order)["exchange_order_id"].startswith("algo-"), "it rests")
     assert trader.row(order)["status"] == "open"
-    move(trader, "SOL/USDT", trigger * (D("0.999") if factor < "1" else D("1.001")))
+    move(trader, symbol, trigger * (D("0.999") if factor < "1" else D("1.001")))
     row = trader.until_status(order, "filled")
     assert row["exchange_order_id"].isdecimal(), "the order it became"
     assert row["filled_amount"] == position["size"]
