@@ -211,7 +211,7 @@ class Story:
         for name in self.accounts:
             if name != "stranger":
                 self.done(self.order(name))
-        self.order("hmac", symbol="BTC/USDT", market_type="futures")
+        self.order("hmac", symbol="BTC/USDT", market_type="futures", amount=Decimal(200))
         self.until("a listen key is used", lambda: bool(self._at_exchange()["listen_keys"]))
 
     def be_refused(self) -> None:
