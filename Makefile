@@ -27,7 +27,7 @@ format: $(READY)
 proof: $(READY) $(PROOFS)
 
 clean:
-	rm -rf $(VENV) .venv-bench .venv-conformance .venv-kubernetes build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .venv-audit .venv-bench .venv-conformance .venv-kubernetes build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 
 # --no-deps: what is installed is what the pinned files say, and nothing else.
 $(READY): requirements/dev.txt pyproject.toml

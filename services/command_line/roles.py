@@ -98,11 +98,12 @@ ROLES: Mapping[str, Role] = {
         (
             *_SETTLING,
             ("UPDATE", (*_POSITION, *_MARGIN), "positions"),
-            ("SELECT", ("id", "telegram_id", "settings"), "users"),
+            ("SELECT", ("id", "telegram_id", "is_active", "settings"), "users"),
         ),
         {
             **_SETTLED_TABLES,
-            **dict.fromkeys(("external_order", "funding", "futures_setting", "stream"), WRITE),
+            **dict.fromkeys(("balance", "external_order", "feed_reader", "funding"), WRITE),
+            **dict.fromkeys(("futures_setting", "stream"), WRITE),
             **dict.fromkeys(("connection", "listener"), OWN),
             **dict.fromkeys(("cap", "rate", "rate_seat"), READ),
         },

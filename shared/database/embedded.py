@@ -210,15 +210,15 @@ class EmbeddedServer:
         """
         twin = _lay_out(self.password, self.account, self.binaries, owner, self.folder.parent)
         try:
-            source = f"{self.dsn()}?application_name={quote(name)}"
+            # Everyone on the machine may read arguments, so the password is not one of them.
+            words = f"host=127.0.0.1 port={self.port} user={SUPERUSER} application_name={name}"
             twin.run(
                 "pg_basebackup",
-                "--dbname",
-                source,
-                "--pgdata",
-                str(twin.data),
+                f"--dbname={words}",
+                f"--pgdata={twin.data}",
                 "--write-recovery-conf",
                 "--checkpoint=fast",
+                password=self.password,
             )
             twin.configure({"port": str(twin.port), "cluster_name": name})
             twin.start()
@@ -250,14 +250,19 @@ class EmbeddedServer:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, signal.SIGKILL)
 
-    def run(self, program: str, *arguments: str) -> str:
+    def run(self, program: str, *arguments: str, password: str | None = None) -> str:
         """Run one of the wheel's programs under the server's account and return what it printed.
+
+        Args:
+            program: its name.
+            arguments: without a password, which the list of processes would show.
+            password: for a program that connects.
 
         Raises:
             EmbeddedServerError: it ended with an error; its output is in the message.
 
         """
-        done = _run([str(self.binaries / program), *arguments], self.account, self.folder)
+        done = _run([str(self.binaries / program), *arguments], self.account, self.folder, password)
         if done.returncode != 0:
             raise EmbeddedServerError(f"{program} failed: {done.stdout.strip()}")
         return done.stdout
@@ -461,9 +466,13 @@ def _hand_over(path: Path, account: str | None) -> None:
         os.chown(path, owner.pw_uid, owner.pw_gid)
 
 
-def _run(command: list[str], account: str | None, folder: Path) -> subprocess.CompletedProcess[str]:
+def _run(
+    command: list[str], account: str | None, folder: Path, password: str | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run in a session of its own, so that Ctrl-C reaches us and we decide what it means for the server."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    if password is not None:
+        environment["PGPASSWORD"] = password
     group = None if account is None else pwd.getpwnam(account).pw_gid
     with tempfile.TemporaryFile("w+") as written:  # not a pipe: the server would inherit it and hold it open
         done = subprocess.run(  # noqa: S603 -- the wheel's own programs

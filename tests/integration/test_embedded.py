@@ -10,8 +10,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -21,7 +22,7 @@ from shared.database.embedded import EmbeddedServer, EmbeddedServerError, Stop
 from tests.database_server import memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the wheel's server is run on Unix only")
 
@@ -89,10 +90,19 @@ def test_what_was_committed_is_there_after_a_restart(how: str, server: EmbeddedS
     assert asked(server, "SELECT n FROM kept") == [(1,)]
 
 
-def test_a_standby_follows_and_takes_over(server: EmbeddedServer) -> None:
+def _noted(run: Callable[..., Any], ran: list[str], command: list[str], *others: Any) -> Any:
+    ran += command
+    return run(command, *others)
+
+
+def test_a_standby_follows_and_takes_over(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A synchronous standby has what was committed; promoted, it is a primary on the next timeline."""
+    ran: list[str] = []
+    monkeypatch.setattr(embedded, "_run", partial(_noted, embedded._run, ran))
     standby = server.standby("second")
     try:
+        assert any("pg_basebackup" in argument for argument in ran)
+        assert not [argument for argument in ran if server.password in argument], "arguments are public"
         told(server, "ALTER SYSTEM SET synchronous_standby_names = 'second'")
         told(server, "SELECT pg_reload_conf()")
         told(server, "SET synchronous_commit = remote_apply; CREATE TABLE kept (n integer)")
