@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from shared.binance.rest import Result as BinanceResult
     from shared.binance.sign import Credentials
     from shared.binance.venue import Venue
     from shared.database.connect import Pool
@@ -26,6 +27,15 @@ if TYPE_CHECKING:
     from shared.telemetry.metrics import Metrics
 
 CLOCK_MARGIN_MS = 5000
+OF_A_KEY = frozenset(
+    {
+        QuestionKind.OPEN_ORDERS,
+        QuestionKind.ALL_ORDERS,
+        QuestionKind.OPEN_ALGO_ORDERS,
+        QuestionKind.ALL_ALGO_ORDERS,
+    }
+)
+"""The questions whose answer tells of every order of a key, so that several unknowns can share it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +45,57 @@ class Told:
     result: Result
     detail: str = ""
     report: OrderReport | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When a question is asked, on the exchange's clock as its answers showed it.
+
+    Attributes:
+        now_ms: shown before it is sent.
+        not_before_ms: an answer asked for later than this counts for the attempt.
+
+    """
+
+    now_ms: int
+    not_before_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A list as it was told, from when on it begins, and when it was asked for."""
+
+    answer: Answer
+    since_ms: int
+    now_ms: int
+
+
+class Lists:
+    """Lists told in one round: several unknowns of a key share them, each where they came late enough for it.
+
+    Only whole answers are shared; what failed, or filled its page, is asked again for the next attempt.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[Identity, str, QuestionKind], _Kept] = {}
+
+    def find(
+        self, asker: Identity, symbol: str, kind: QuestionKind, since_ms: int, not_before_ms: int
+    ) -> _Kept | None:
+        """Return the list that answers this question, if one was told."""
+        kept = self._kept.get((asker, symbol, kind))
+        if kept is None or kept.now_ms <= not_before_ms or kept.since_ms > since_ms:
+            return None
+        return kept
+
+    def keep(
+        self, asker: Identity, symbol: str, kind: QuestionKind, since_ms: int, now_ms: int, answer: object
+    ) -> None:
+        """Keep what was told, if it is a list and all of it."""
+        if kind not in OF_A_KEY or not isinstance(answer, Answer) or not answer.ok:
+            return
+        if isinstance(answer.body, list) and len(answer.body) < questions.FULL_PAGE:
+            self._kept[asker, symbol, kind] = _Kept(answer, since_ms, now_ms)
 
 
 def identity_of(
@@ -58,19 +119,42 @@ class Asker:
         self._metrics = metrics
 
     async def ask(
-        self, venue: Venue, credentials: Credentials, attempt: UnknownAttempt, kind: QuestionKind
-    ) -> Told:
-        """Ask one question about one attempt."""
-        told = await self._ask(venue, credentials, attempt, kind)
-        self._metrics.questions(attempt.market, kind, told.result).inc()
-        return told
+        self,
+        venue: Venue,
+        credentials: Credentials,
+        asker: Identity,
+        attempt: UnknownAttempt,
+        kind: QuestionKind,
+        moment: Moment,
+        lists: Lists,
+    ) -> tuple[Told, int]:
+        """Ask one question about one attempt, or take its answer from a list told in this round.
 
-    async def _ask(
-        self, venue: Venue, credentials: Credentials, attempt: UnknownAttempt, kind: QuestionKind
-    ) -> Told:
+        Returns:
+            What was told, and the exchange's time that was known when it was asked for.
+
+        """
         since_ms = attempt.signed_at_ms - CLOCK_MARGIN_MS
+        shared = lists.find(asker, attempt.symbol, kind, since_ms, moment.not_before_ms)
+        if shared is not None:
+            told = await self._read(venue, credentials, attempt, kind, shared.answer)
+            return told, shared.now_ms
         expected = Expected(attempt.client_order_id, attempt.symbol)
         answer = await questions.put(venue.rest, credentials, kind, expected, since_ms)
+        lists.keep(asker, attempt.symbol, kind, since_ms, moment.now_ms, answer)
+        told = await self._read(venue, credentials, attempt, kind, answer)
+        self._metrics.questions(attempt.market, kind, told.result).inc()
+        return told, moment.now_ms
+
+    async def _read(
+        self,
+        venue: Venue,
+        credentials: Credentials,
+        attempt: UnknownAttempt,
+        kind: QuestionKind,
+        answer: BinanceResult,
+    ) -> Told:
+        expected = Expected(attempt.client_order_id, attempt.symbol)
         if kind is QuestionKind.TRADES:
             return await self._attribute(answer, attempt)
         if not isinstance(answer, Answer):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import structlog
 
-from services.order_executor.ask import Asker, identity_of
+from services.order_executor.ask import Asker, Lists, Moment, identity_of
 from shared import failpoints
 from shared.binance.rest import Answer
 from shared.database import unknowns
@@ -70,6 +70,7 @@ class _Case:
     venue: Venue
     credentials: Credentials
     asker: Identity
+    lists: Lists
 
 
 class Resolver:
@@ -134,19 +135,20 @@ class Resolver:
             except (*DATABASE_AWAY, asyncpg.PostgresError) as error:
                 log.warning("resolve.database_away", error=str(error))
                 continue
-            for attempt in attempts:
+            lists = Lists()
+            for attempt in sorted(attempts, key=lambda one: one.signed_at_ms):
                 with (
                     about(order_id=attempt.order_id, account_id=attempt.account_id, attempt=attempt.number),
                     self._tracing.within(attempt.trace),
                 ):
                     try:
-                        await self._go_on(attempt)
+                        await self._go_on(attempt, lists)
                     except (*DATABASE_AWAY, asyncpg.PostgresError) as error:
                         log.warning("resolve.database_away", error=str(error))
 
-    async def _go_on(self, attempt: UnknownAttempt) -> None:
+    async def _go_on(self, attempt: UnknownAttempt, lists: Lists) -> None:
         """Ask what is due about one attempt, and settle it or come back later."""
-        case = self._case(attempt)
+        case = self._case(attempt, lists)
         wait = LONGEST_WAIT
         if case is not None:
             for _ in range(MOST_QUESTIONS_AT_ONCE):
@@ -159,7 +161,7 @@ class Resolver:
         async with self._pool.acquire() as connection:
             await unknowns.look_again_after(connection, attempt.token, wait=wait)
 
-    def _case(self, attempt: UnknownAttempt) -> _Case | None:
+    def _case(self, attempt: UnknownAttempt, lists: Lists) -> _Case | None:
         epoch = self._epochs.epoch
         if epoch is None:
             return None
@@ -170,7 +172,7 @@ class Resolver:
             return None
         venue = self._venues.of(Market(attempt.market), testnet=attempt.account.is_testnet)
         asker = identity_of(credentials.fingerprint, None, venue.base_url, venue.environment_epoch, epoch.id)
-        return _Case(attempt, venue, credentials, asker)
+        return _Case(attempt, venue, credentials, asker, lists)
 
     async def _step(self, case: _Case) -> timedelta | None:
         """Do the next thing; returns how long to wait then, None when the attempt is settled."""
@@ -195,7 +197,7 @@ class Resolver:
             case AskNext(kind, not_before_ms):
                 if now_ms <= not_before_ms:
                     return timedelta(milliseconds=not_before_ms - now_ms + 1)
-                return await self._question(case, kind, now_ms)
+                return await self._question(case, kind, Moment(now_ms, not_before_ms))
             case Wait(until_ms, _):
                 # The listener may verify the stream sooner than that.
                 return min(timedelta(milliseconds=until_ms - now_ms + 1), self._look_often)
@@ -208,25 +210,27 @@ class Resolver:
                     reason=reason,
                     advice=f"settle it by hand: bridge resolve {attempt.order_id} --placed/--not-placed",
                 )
-                return await self._question(case, by_id, now_ms) and LONGEST_WAIT
+                return await self._question(case, by_id, Moment(now_ms, now_ms)) and LONGEST_WAIT
         # Present was handed over when it was found; asking by id again brings its report.
-        return await self._question(case, by_id, now_ms)
+        return await self._question(case, by_id, Moment(now_ms, now_ms))
 
     @property
     def _look_often(self) -> timedelta:
         return timedelta(seconds=self._look_every_s)
 
-    async def _question(self, case: _Case, kind: QuestionKind, now_ms: int) -> timedelta | None:
+    async def _question(self, case: _Case, kind: QuestionKind, moment: Moment) -> timedelta | None:
         """Ask, keep what came back, and hand a report over; None when the order was found."""
         attempt = case.attempt
         begun = datetime.now(UTC)
-        told = await self._asker.ask(case.venue, case.credentials, attempt, kind)
+        told, asked_ms = await self._asker.ask(
+            case.venue, case.credentials, case.asker, attempt, kind, moment, case.lists
+        )
         if attempt.trace is not None:
             self._tracing.record(
                 "ask", begun, datetime.now(UTC), attempt.trace, kind=str(kind), result=str(told.result)
             )
         await failpoints.reached("resolve.asked")
-        question = Question(kind, told.result, case.asker, now_ms)
+        question = Question(kind, told.result, case.asker, asked_ms)
         async with self._pool.acquire() as connection:
             await unknowns.store_question(connection, attempt.order_id, attempt.number, question, told.detail)
         if told.report is not None:

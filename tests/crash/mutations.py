@@ -136,8 +136,8 @@ def failed_query_counts_as_absence() -> None:
     ask = Asker.ask
 
     async def optimistic(self: Asker, *question: Any) -> Any:
-        told = await ask(self, *question)
-        return replace(told, result=Result.EMPTY) if told.result is Result.FAILED else told
+        told, asked_ms = await ask(self, *question)
+        return (replace(told, result=Result.EMPTY) if told.result is Result.FAILED else told), asked_ms
 
     _replace(Asker, "ask", optimistic)
 
