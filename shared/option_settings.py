@@ -12,7 +12,7 @@ from shared.environment import Settings, variable
 
 
 class OptionSettings(Settings):
-    """Messages to users and the books of strategies, kept by the fill listener; both off by default."""
+    """What the fill listener can do beside: messages to users, the books of strategies; off by default."""
 
     telegram_token: SecretStr | None = variable(
         "TELEGRAM_BOT_TOKEN",
@@ -32,6 +32,12 @@ class OptionSettings(Settings):
         "BRIDGE_BOT_TIME_ZONE",
         "Time zone of the bot's host, such as `Asia/Bangkok`: its strategy tables hold local time.",
         "UTC",
+    )
+    own_address: bool = variable(
+        "BRIDGE_OWN_ADDRESS",
+        "`on` says that each fill listener leaves by an address of its own. Else all that live share the "
+        "request weight of one address out among them.",
+        default=False,
     )
 
     @model_validator(mode="after")

@@ -53,15 +53,16 @@ FULL_PAGE: Final = 1000
 REACHES_BACK_MS: Final = 24 * 3600 * 1000  # the widest window the exchange allows
 
 
-def period_s(accounts: int, symbols: int) -> float:
+def period_s(accounts: int, symbols: int, sharers: int = 1) -> float:
     """Return how long one round takes.
 
     Args:
         accounts: how many are followed.
         symbols: how many they have traded through us, account by account, added up.
+        sharers: how many processes share the weight.
 
     """
-    return max(SHORTEST_S, (accounts * ACCOUNT_WEIGHT + symbols * ORDERS_WEIGHT) / WEIGHT_PER_S)
+    return max(SHORTEST_S, sharers * (accounts * ACCOUNT_WEIGHT + symbols * ORDERS_WEIGHT) / WEIGHT_PER_S)
 
 
 class BackgroundRound:
@@ -117,8 +118,9 @@ class BackgroundRound:
                 connection, [one.id for one in mine], self._environment.market, epoch
             )
             began = await installed_at(connection)
+        self._share.sharers = self._pace.sharers
         kind = "testnet" if self._environment.testnet else "live"
-        period = period_s(len(mine), sum(len(some) for some in symbols.values()))
+        period = period_s(len(mine), sum(map(len, symbols.values())), self._share.sharers)
         self._metrics.background_period(self._environment.market, kind).set(period)
         for account in mine:
             if account.credentials is not None and self._accounts.get(account.id) is not None:

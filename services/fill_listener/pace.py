@@ -18,6 +18,9 @@ class Pace:
         burst: how much may be spent at once after a rest.
         now: monotonic seconds.
 
+    Attributes:
+        sharers: how many processes draw from the same weight, this one included; each takes its part.
+
     """
 
     def __init__(self, weight_per_s: float, burst: float, now: Callable[[], float] = time.monotonic) -> None:
@@ -25,12 +28,13 @@ class Pace:
         self._burst = burst
         self._now = now
         self._paid_until = now() - burst / weight_per_s
+        self.sharers = 1
 
     def reserve(self, weight: float) -> float:
         """Take weight, and return how many seconds to wait before using it."""
         now = self._now()
         earliest = now - self._burst / self._weight_per_s
-        self._paid_until = max(self._paid_until, earliest) + weight / self._weight_per_s
+        self._paid_until = max(self._paid_until, earliest) + self.sharers * weight / self._weight_per_s
         return max(0.0, self._paid_until - now)
 
     def stop_until(self, seconds_from_now: float) -> None:

@@ -50,6 +50,7 @@ class ShareOut:
         accounts: filled here.
         on_gained: an account is ours now, or its row changed.
         on_lost: an account is no longer ours.
+        on_alive: told how many listeners live, this one included.
         metrics: of this process.
 
     """
@@ -66,6 +67,7 @@ class ShareOut:
         accounts: Accounts,
         on_gained: Callable[[Account], None],
         on_lost: Callable[[Account], None],
+        on_alive: Callable[[int], None],
         metrics: Metrics,
     ) -> None:
         self._guards = configuration.guards
@@ -76,6 +78,7 @@ class ShareOut:
         self._accounts = accounts
         self._on_gained = on_gained
         self._on_lost = on_lost
+        self._on_alive = on_alive
         self._metrics = metrics
         self.market = market
         self.beaten = False
@@ -121,6 +124,7 @@ class ShareOut:
 
     async def _lease(self, connection: Connection, wanted: Collection[UUID]) -> set[UUID]:
         alive = await streams.live_listeners(connection, self._name, lease=LEASE)
+        self._on_alive(alive)
         mine = await streams.renew(connection, self._name, self.market, wanted, lease=LEASE)
         share = -(-len(wanted) // alive)
         if len(mine) > share:

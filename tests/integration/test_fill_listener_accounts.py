@@ -67,6 +67,24 @@ async def test_more_accounts_than_a_connection_takes(market: LocalMarket, bot: B
         await trader.filled(await trader.buy("0.01"))
 
 
+async def test_listeners_behind_one_address_divide_its_weight(market: LocalMarket, bot: Bot) -> None:
+    """Two that live take half each; when one is gone the other has it all again."""
+    market.monkeypatch.setattr("services.fill_listener.share_out.LEASE", LEASE)
+    await market.trader(bot, "alice")
+    first, second = await market.listen(), await market.listen()
+
+    async def halves() -> bool:
+        return [one._pace.sharers for one in (first, second)] == [2, 2]
+
+    await until(halves, "both know of two")
+    await market.kill(second)
+
+    async def alone() -> bool:
+        return first._pace.sharers == 1
+
+    await until(alone, "the one left knows that it is alone")
+
+
 async def test_an_account_added_while_it_runs(market: LocalMarket, bot: Bot) -> None:
     """No restart is needed: a new account is heard within a beat, its earlier order reconciled."""
     await market.listen()

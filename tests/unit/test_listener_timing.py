@@ -41,6 +41,18 @@ def test_nothing_passes_while_the_exchange_says_wait() -> None:
     assert pace.reserve(1) > 30
 
 
+@given(st.integers(1, 7), st.lists(st.integers(1, 40), min_size=1, max_size=60))
+def test_those_who_share_an_address_spend_no_more_than_one(sharers: int, weights: list[int]) -> None:
+    """All of them together stay within the rate and one burst, however many they are."""
+    clock = Hand()
+    paces = [Pace(weight_per_s=10, burst=50, now=clock) for _ in range(sharers)]
+    spent = 0
+    for pace in paces:
+        pace.sharers = sharers
+        spent += sum(weight for weight in weights if pace.reserve(weight) < 60)
+    assert spent <= 60 * 10 + 50 + 40 * sharers
+
+
 @given(st.lists(st.tuples(st.floats(0, 5), st.integers(1, 40)), min_size=1, max_size=60))
 def test_no_minute_costs_more_than_its_share(steps: list[tuple[float, int]]) -> None:
     """However requests are asked for, what passes in any minute stays within the rate and one burst."""
