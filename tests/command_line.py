@@ -18,15 +18,16 @@ from services.command_line.__main__ import app
 from services.command_line.terminal import ExitCode
 from services.local_exchange.server import RunningExchange, running_exchange
 from services.local_exchange.settings import DEFAULT_ACCOUNTS
+from shared.binance.ask import MarketRest, market_rest
 from shared.binance.clock_offset import Clock
 from shared.binance.rest import Answer
 from shared.binance.sign import Credentials, signed_query
-from shared.binance.spot import SpotRest
 from shared.binance.transport import BinanceTransport
 from shared.crypto import hash_api_key
 from shared.database.connect import open_pool
 from shared.database.settle import settle
 from shared.domain.attempt import client_order_id
+from shared.domain.order import Market
 from tests.bot import ENCRYPTION_KEY
 from tests.claimed import claimed
 
@@ -128,6 +129,9 @@ class AtExchange:
             "BRIDGE_SPOT_TESTNET_REST_URL": self.running.rest_url,
             "BRIDGE_SPOT_TESTNET_WS_API_URL": self.running.ws_api_url,
             "BRIDGE_SPOT_TESTNET_STREAM_URL": self.running.stream_url,
+            "BRIDGE_FUTURES_TESTNET_REST_URL": self.running.futures_rest_url,
+            "BRIDGE_FUTURES_TESTNET_WS_API_URL": self.running.futures_ws_api_url,
+            "BRIDGE_FUTURES_TESTNET_STREAM_URL": self.running.futures_stream_url,
         }
 
     @property
@@ -139,6 +143,14 @@ class AtExchange:
         """Place an order, by default a market buy of BTC for 100 USDT; returns the exchange's answer."""
         order = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quoteOrderQty": "100"} | parameters
         return self._asked(lambda rest, key: _place(rest, key, order | {"newClientOrderId": client_order_id}))
+
+    def place_future(self, client_order_id: str, **parameters: str) -> dict[str, Any]:
+        """Place a futures order: a market buy of 0.002 BTC, or the conditional one the parameters make."""
+        name = "clientAlgoId" if "algoType" in parameters else "newClientOrderId"
+        order = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.002"} | parameters
+        return self._asked(
+            lambda rest, key: _place(rest, key, order | {name: client_order_id}), market=Market.FUTURES
+        )
 
     def place_far_below(self, client_order_id: str) -> dict[str, Any]:
         """Place a limit buy that rests."""
@@ -168,10 +180,14 @@ class AtExchange:
         response.raise_for_status()
         return response.json() if response.content else None
 
-    def _asked(self, work: Callable[[SpotRest, Credentials], Awaitable[Result]]) -> dict[str, Any]:
+    def _asked(
+        self, work: Callable[[MarketRest, Credentials], Awaitable[Result]], market: Market = Market.SPOT
+    ) -> dict[str, Any]:
+        url = self.running.rest_url if market is Market.SPOT else self.running.futures_rest_url
+
         async def ask() -> dict[str, Any]:
             async with BinanceTransport() as transport:
-                rest = SpotRest(transport, self.running.rest_url, Clock())
+                rest = market_rest(market, transport, url, Clock(), recv_window_ms=5000)
                 await rest.server_time()
                 answer = await work(rest, Credentials(self.account["api_key"], self.account["secret"]))
                 assert isinstance(answer, Answer), answer
@@ -184,13 +200,20 @@ class AtExchange:
             return beside.submit(asyncio.run, ask()).result()
 
 
-async def _place(rest: SpotRest, key: Credentials, order: dict[str, str]) -> Result:
+async def _place(rest: MarketRest, key: Credentials, order: dict[str, str]) -> Result:
     timing = {"recvWindow": 5000, "timestamp": rest.clock.exchange_now_ms()}
     return await rest.place_order(signed_query({**order, **timing}, key), key.api_key)
 
 
 def make_unknown(
-    database: str, order: UUID, *, base_url: str, api_key: str, symbol: str = "BTCUSDT", number: int = 1
+    database: str,
+    order: UUID,
+    *,
+    base_url: str,
+    api_key: str,
+    symbol: str = "BTCUSDT",
+    number: int = 1,
+    parameters: str = "",
 ) -> str:
     """Leave an order as a worker does that died after its claim, an hour ago; returns its client order id."""
     name = client_order_id(order, number)
@@ -206,11 +229,11 @@ def make_unknown(
             "(order_id, number, client_order_id, account_id, user_id, market, symbol, "
             "parameters, signed_at_ms, recv_window_ms, base_url, api_key_hash, epoch, token, base_asset, "
             "quote_asset, lot_step, claimed_at) "
-            "SELECT order_id, %s, %s, account_id, user_id, market, %s, '', "
+            "SELECT order_id, %s, %s, account_id, user_id, market, %s, %s, "
             "extract(epoch FROM clock_timestamp() - interval '1 hour') * 1000, 5000, %s, %s, 1, token, "
             "'BTC', "
             "'USDT', 0.00001, clock_timestamp() - interval '1 hour' FROM bridge.outbox WHERE order_id = %s",
-            [number, name, symbol, base_url, hash_api_key(api_key), order],
+            [number, name, symbol, parameters, base_url, hash_api_key(api_key), order],
         )
     return name
 

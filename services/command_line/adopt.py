@@ -106,9 +106,11 @@ async def _must_not_be_the_bots(head: Row, account: StoredAccount) -> None:
         CommandError: it did, or the exchange could not be asked.
 
     """
-    async with access(account) as exchange:
+    async with access(account, Market(head["market"])) as exchange:
         instrument = await exchange.instrument(head["symbol"])
-        looked = await exchange.look_for(instrument.symbol, str(head["id"]))
+        looked = await exchange.look_for(
+            instrument.symbol, str(head["id"]), conditional=_is_conditional(head)
+        )
     if looked.order is not None:
         raise CommandError(
             f"The bot has sent it itself: {looked.why}. Sending it again would double it; take that order "
@@ -152,16 +154,18 @@ async def _linked(
     connection: Connection, head: Row, account: StoredAccount, exchange_order_id: int | None
 ) -> OrderReport:
     """Find the order, give the row an attempt for it, and read it."""
-    async with access(account) as exchange:
+    async with access(account, Market(head["market"])) as exchange:
         instrument = await exchange.instrument(head["symbol"])
         if exchange_order_id is None:
-            looked = await exchange.look_for(instrument.symbol, str(head["id"]))
+            looked = await exchange.look_for(
+                instrument.symbol, str(head["id"]), conditional=_is_conditional(head)
+            )
         else:
             looked = await exchange.look_for_number(instrument.symbol, exchange_order_id)
         order = _linkable(looked, head, exchange_order_id)
         base_url = exchange.rest.base_url
         epoch = accounts.environment_epoch(connection, base_url)
-        origin = FillOrigin(account.id, Market.SPOT, epoch, (instrument.base, instrument.quote))
+        origin = FillOrigin(account.id, exchange.market, epoch, (instrument.base, instrument.quote))
         # Read before anything is written: a link without its trades would make a wrong position.
         number = head["attempts"] + 1
         report = await report_of(exchange, order, order_id=head["id"], number=number, origin=origin)
@@ -209,6 +213,12 @@ def _linkable(looked: Looked, head: Row, exchange_order_id: int | None) -> Mappi
         code = ExitCode.NOT_FOUND if looked.answered else ExitCode.UNREACHABLE
         raise CommandError(f"The exchange: {looked.why}.{hint}", code)
     order = looked.order
+    if "algoId" in order:
+        raise CommandError(
+            f"The exchange: {looked.why}; it has become no order yet. Cancel it there or wait until it has "
+            "triggered, then link the order it became: --exchange-order-id N.",
+            ExitCode.REFUSED,
+        )
     if str(order.get("side", "")).lower() != head["side"]:
         raise CommandError(
             f"Order {order.get('orderId')} is a {order.get('side')}, the row is a {head['side']}.",
@@ -227,9 +237,12 @@ def _account(connection: Connection, head: Row) -> StoredAccount:
     account = accounts.read_account(connection, head["account_id"])
     if account is None:
         raise CommandError(f"Its account {head['account_id']} is gone.", ExitCode.NOT_FOUND)
-    if head["market"] != Market.SPOT:
-        raise CommandError("Only spot orders can be looked for.", ExitCode.REFUSED)
     return account
+
+
+def _is_conditional(head: Row) -> bool:
+    """Tell whether the row is an order of the algo service."""
+    return head["market"] == Market.FUTURES and str(head["type"]).startswith("stop")
 
 
 def _changed(head: Row) -> CommandError:

@@ -8,13 +8,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from services.command_line.terminal import CommandError, ExitCode, clean
+from shared.binance import ask
+from shared.binance.ask import FULL_PAGE
 from shared.binance.clock_offset import Clock
 from shared.binance.rest import Answer
-from shared.binance.spot import SpotRest
 from shared.binance.transport import BinanceTransport
 from shared.crypto import forbid_core_dumps
+from shared.domain.absence import QuestionKind
 from shared.domain.classify import Expected, QueryOutcome, classify_query, find_order
-from shared.domain.order import Market
 from shared.domain.symbol import Instrument, parse_instruments
 from shared.keys import Keys, KeyUnreadableError
 from shared.settings import EncryptionSettings, ExchangeSettings, ProtocolSettings, load
@@ -23,10 +24,13 @@ from shared.telemetry.redaction import Redactor
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+    from shared.binance.ask import MarketRest
     from shared.binance.sign import Credentials
     from shared.database.accounts import StoredAccount
+    from shared.domain.order import Market
 
-FULL_PAGE = 1000
+LISTS = (QuestionKind.OPEN_ORDERS, QuestionKind.ALL_ORDERS)
+CONDITIONAL_LISTS = (QuestionKind.OPEN_ALGO_ORDERS, QuestionKind.ALL_ALGO_ORDERS)
 
 
 class NotAskedError(CommandError):
@@ -51,10 +55,11 @@ class Looked:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """One account at the spot exchange.
+    """One account at one market of the exchange.
 
     Attributes:
         account: whose key it is.
+        market: spot or futures.
         credentials: the key.
         rest: where to ask; its clock is known.
         exchange_now_ms: the exchange's time when the access was opened.
@@ -62,8 +67,9 @@ class Access:
     """
 
     account: StoredAccount
+    market: Market
     credentials: Credentials
-    rest: SpotRest
+    rest: MarketRest
     exchange_now_ms: int
 
     async def instrument(self, symbol: str) -> Instrument:
@@ -78,35 +84,36 @@ class Access:
             raise CommandError(
                 f"{self.rest.base_url} did not tell its symbols; try again.", ExitCode.UNREACHABLE
             )
-        found = parse_instruments(Market.SPOT, answer.body).resolve(symbol)
+        found = parse_instruments(self.market, answer.body).resolve(symbol)
         if not isinstance(found, Instrument):
             raise CommandError(found.sentence, ExitCode.REFUSED)
         return found
 
-    async def look_for(self, symbol: str, client_order_id: str, *, since_ms: int | None = None) -> Looked:
+    async def look_for(
+        self, symbol: str, client_order_id: str, *, since_ms: int | None = None, conditional: bool = False
+    ) -> Looked:
         """Look for an order by its client id: by itself and, given a time, in the lists of its symbol.
 
         Args:
             symbol: as the exchange writes it.
             client_order_id: of the order.
             since_ms: look through the orders since then too, exchange's clock.
+            conditional: it is one of the algo service, or what such an order became.
 
         """
         expected = Expected(client_order_id, symbol)
         rest, credentials = self.rest, self.credentials
-        questions = [partial(rest.order, credentials, symbol, client_order_id=client_order_id)]
+        questions = [partial(ask.order, rest, credentials, expected, conditional=conditional)]
         if since_ms is not None:
-            questions += [
-                partial(rest.open_orders, credentials, symbol),
-                partial(rest.all_orders, credentials, symbol, start_ms=since_ms, limit=FULL_PAGE),
-            ]
+            kinds = LISTS + (CONDITIONAL_LISTS if conditional else ())
+            questions += [partial(ask.put, rest, credentials, kind, expected, since_ms) for kind in kinds]
         unanswered = ""
         for question in questions:
             answer = await question()
             if not isinstance(answer, Answer):
                 unanswered = unanswered or answer.detail
                 continue
-            told = classify_query(Market.SPOT, answer.status, answer.body, expected, full_page=FULL_PAGE)
+            told = classify_query(self.market, answer.status, answer.body, expected, full_page=FULL_PAGE)
             if told.outcome is QueryOutcome.FOUND:
                 order = answer.body if isinstance(answer.body, dict) else find_order(answer.body, expected)
                 assert order is not None
@@ -124,7 +131,7 @@ class Access:
             return Looked(None, answered=False, why=answer.detail)
         if answer.ok and isinstance(answer.body, dict) and answer.body.get("symbol") == symbol:
             return Looked(answer.body, answered=True, why=_sentence(answer.body))
-        told = classify_query(Market.SPOT, answer.status, answer.body, Expected("", symbol))
+        told = classify_query(self.market, answer.status, answer.body, Expected("", symbol))
         return Looked(None, answered=told.outcome is QueryOutcome.EMPTY, why=told.sentence)
 
     async def trades(self, symbol: str, exchange_order_id: str) -> list[Mapping[str, Any]] | None:
@@ -136,6 +143,8 @@ class Access:
 
 
 def _sentence(order: Mapping[str, Any]) -> str:
+    if "algoId" in order:
+        return clean(f"conditional order {order['algoId']} is {order.get('algoStatus')}")
     return clean(f"order {order.get('orderId')} is {order.get('status')}")
 
 
@@ -153,14 +162,14 @@ def unsealed(account: StoredAccount) -> Credentials:
         raise NotAskedError(f"The key of account {account.id} does not open: {error}.") from None
 
 
-def base_url_of(account: StoredAccount) -> str:
-    """Return where the spot orders of an account go."""
-    return load(ExchangeSettings).endpoints(Market.SPOT, testnet=account.is_testnet).rest
+def base_url_of(account: StoredAccount, market: Market) -> str:
+    """Return where the orders of an account go."""
+    return load(ExchangeSettings).endpoints(market, testnet=account.is_testnet).rest
 
 
 @asynccontextmanager
-async def access(account: StoredAccount) -> AsyncIterator[Access]:
-    """Open the spot exchange for one account; its clock is known then.
+async def access(account: StoredAccount, market: Market) -> AsyncIterator[Access]:
+    """Open a market of the exchange for one account; its clock is known then.
 
     Raises:
         NotAskedError: the key does not open, or the exchange does not answer.
@@ -168,14 +177,14 @@ async def access(account: StoredAccount) -> AsyncIterator[Access]:
     """
     credentials = unsealed(account)
     async with BinanceTransport() as transport:
-        rest = SpotRest(
-            transport, base_url_of(account), Clock(), recv_window_ms=load(ProtocolSettings).recv_window_ms
-        )
+        recv_window_ms = load(ProtocolSettings).recv_window_ms
+        rest = ask.market_rest(market, transport, base_url_of(account, market), Clock(), recv_window_ms)
         answer = await rest.server_time()
         if not rest.clock.known:
             why = f"HTTP {answer.status}" if isinstance(answer, Answer) else answer.detail
             raise NotAskedError(
-                f"{rest.base_url} does not answer ({why}); try again, or check BRIDGE_SPOT_*_REST_URL.",
+                f"{rest.base_url} does not answer ({why}); try again, or check "
+                f"BRIDGE_{market.upper()}_*_REST_URL.",
                 ExitCode.UNREACHABLE,
             )
-        yield Access(account, credentials, rest, rest.clock.exchange_now_ms())
+        yield Access(account, market, credentials, rest, rest.clock.exchange_now_ms())

@@ -138,7 +138,7 @@ def _reconcile(connection: Connection, account_id: UUID) -> list[Asked]:
     attempts = [
         read_attempt(row) for row in operator.run(connection, "open_attempts", [account_id], str(Market.SPOT))
     ]
-    environment_epoch = accounts.environment_epoch(connection, base_url_of(account))
+    environment_epoch = accounts.environment_epoch(connection, base_url_of(account, Market.SPOT))
     answers = asyncio.run(_ask(account, attempts, environment_epoch))
     return [_settled(attempt, why, report) for attempt, (why, report) in zip(attempts, answers, strict=True)]
 
@@ -146,7 +146,7 @@ def _reconcile(connection: Connection, account_id: UUID) -> list[Asked]:
 async def _ask(
     account: StoredAccount, attempts: list[OpenAttempt], environment_epoch: int
 ) -> list[tuple[str, OrderReport | None]]:
-    async with access(account) as exchange:
+    async with access(account, Market.SPOT) as exchange:
         return [await _ask_for(exchange, attempt, environment_epoch) for attempt in attempts]
 
 

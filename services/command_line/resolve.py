@@ -84,7 +84,7 @@ def resolve(
         account = accounts.read_account(connection, case["account_id"])
         if account is None:
             raise CommandError(f"Its account {case['account_id']} is gone.", ExitCode.NOT_FOUND)
-        epoch = accounts.environment_epoch(connection, base_url_of(account))
+        epoch = accounts.environment_epoch(connection, base_url_of(account, Market(case["market"])))
         if not placed:
             _not_too_early(case)
         found = _ask(case, account, epoch, exchange_order_id)
@@ -171,7 +171,10 @@ def _not_too_early(case: Row) -> None:
 
 def _ask(case: Row, account: StoredAccount, environment_epoch: int, exchange_order_id: int | None) -> _Found:
     """Ask the exchange for the attempt, by its own id and in the lists, then by the number given."""
-    if case["base_url"] != base_url_of(account) or case["environment_epoch"] != environment_epoch:
+    if (
+        case["base_url"] != base_url_of(account, Market(case["market"]))
+        or case["environment_epoch"] != environment_epoch
+    ):
         why = f"it was sent to {case['base_url']}, which is another exchange than the account's now"
         return _Found(None, Looked(None, answered=False, why=why))
     try:
@@ -182,9 +185,12 @@ def _ask(case: Row, account: StoredAccount, environment_epoch: int, exchange_ord
 
 async def _look(case: Row, account: StoredAccount, exchange_order_id: int | None) -> _Found:
     window = SigningWindow(case["signed_at_ms"], case["recv_window_ms"])
-    async with access(account) as exchange:
+    async with access(account, Market(case["market"])) as exchange:
         looked = await exchange.look_for(
-            case["symbol"], case["client_order_id"], since_ms=window.signed_at_ms - CLOCK_MARGIN_MS
+            case["symbol"],
+            case["client_order_id"],
+            since_ms=window.signed_at_ms - CLOCK_MARGIN_MS,
+            conditional=case["conditional"],
         )
         if looked.order is None and exchange_order_id is not None:
             by_number = await exchange.look_for_number(case["symbol"], exchange_order_id)
@@ -219,7 +225,7 @@ async def _report(exchange: Access, case: Row, looked: Looked) -> OrderReport:
     assert looked.order is not None
     origin = FillOrigin(
         case["account_id"],
-        Market.SPOT,
+        exchange.market,
         case["environment_epoch"],
         (case["base_asset"], case["quote_asset"]),
     )

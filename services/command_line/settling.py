@@ -14,6 +14,7 @@ from shared.database.connect import open_pool
 from shared.database.settle import settle
 from shared.domain.attempt import client_order_id
 from shared.domain.fill import UnreadablePayloadError
+from shared.domain.futures_algo import is_algo_id
 from shared.domain.reports import report_of_query, with_trades
 from shared.settings import DatabaseSettings, ProtocolSettings, load
 
@@ -85,10 +86,11 @@ async def report_of(
         CommandError: it cannot be read, or its trades were not told: the position would be wrong.
 
     """
+    own_id = "clientAlgoId" if "algoId" in order else "clientOrderId"
     try:
-        report = report_of_query({**order, "clientOrderId": client_order_id(order_id, number)}, origin)
+        report = report_of_query({**order, own_id: client_order_id(order_id, number)}, origin)
         assert report is not None
-        if report.executed:
+        if report.executed and not is_algo_id(report.exchange_order_id):
             trades = await access.trades(report.symbol, report.exchange_order_id)
             if trades is None:
                 raise CommandError(
@@ -97,4 +99,4 @@ async def report_of(
             report = with_trades(report, trades, origin)
     except UnreadablePayloadError as error:
         raise CommandError(f"The exchange's answer cannot be read: {error}.") from None
-    return replace(report, client_order_id=str(order.get("clientOrderId", "")))
+    return replace(report, client_order_id=str(order.get(own_id, "")))

@@ -156,11 +156,6 @@ class Backfill:
         self._gaps: dict[tuple[UUID, int], _Gap] = {}
         self._wanted: asyncio.Queue[_Gap] = asyncio.Queue()
 
-    @property
-    def open_gaps(self) -> int:
-        """How many orders do not add up now, as far as this process knows."""
-        return len(self._gaps)
-
     def look_at(self, environment: Environment, line: Line) -> None:
         """Compare an order, just settled, with its fills; a gap is asked about at once."""
         key = (line.order_id, line.number)

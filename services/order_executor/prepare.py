@@ -258,10 +258,7 @@ class Preparer:
         assert isinstance(venue.rest, FuturesRest)
         side = PositionSide.LONG if order.side is Side.SELL else PositionSide.SHORT
         async with self._pool.acquire() as connection:
-            ledger = await held_futures(
-                connection, order.account_id, instrument.symbol, side, behind_for=self._protocol.max_key_block
-            )
-        held = ledger.size
+            held = await held_futures(connection, order.account_id, instrument.symbol, side)
         if order.parent_order_id is not None:
             held = min(held, entry.parent_filled)
         if held <= 0:

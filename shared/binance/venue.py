@@ -139,10 +139,6 @@ class Venue:
             if at >= oldest and symbol in known
         }
 
-    def learn_book(self, symbol: str, book: Book) -> None:
-        """Take in a price from a market stream."""
-        self._books[symbol] = (book, time.monotonic())
-
     async def _keep_time(self) -> None:
         while True:
             self._want_time.clear()

@@ -10,19 +10,11 @@ from shared.domain.position import PositionSide
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-    from datetime import datetime, timedelta
     from decimal import Decimal
     from uuid import UUID
 
     from shared.database.connect import Connection
     from shared.domain.futures_positions import ExchangePosition, Funding
-
-
-class HeldFutures(NamedTuple):
-    """What the ledger holds on one side of a symbol, and whether fills are still to be applied to it."""
-
-    size: Decimal
-    behind: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +27,6 @@ class LedgerPosition:
         symbol: as the exchange writes it.
         side: long or short.
         size: in base.
-        changed_at: when it was written last.
 
     """
 
@@ -44,7 +35,6 @@ class LedgerPosition:
     symbol: str
     side: PositionSide
     size: Decimal
-    changed_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +62,18 @@ class Setting(NamedTuple):
     margin_mode: str | None
 
 
-async def held_futures(
-    connection: Connection, account_id: UUID, symbol: str, side: PositionSide, *, behind_for: timedelta
-) -> HeldFutures:
-    """Return what a futures row may reduce.
+async def held_futures(connection: Connection, account_id: UUID, symbol: str, side: PositionSide) -> Decimal:
+    """Return how much of a position the ledger holds, which is what a futures row may reduce.
 
     Args:
         connection: any.
         account_id: the row's account.
         symbol: as the exchange writes it.
         side: of the position.
-        behind_for: how long a report without its fills counts.
 
     """
-    row = await connection.fetchrow(statement("held_futures"), account_id, symbol, side, behind_for)
-    assert row is not None
-    return HeldFutures(row["size"], row["behind"])
+    size: Decimal = await connection.fetchval(statement("held_futures"), account_id, symbol, side)
+    return size
 
 
 async def ledger_positions(connection: Connection, accounts: Collection[UUID]) -> list[LedgerPosition]:

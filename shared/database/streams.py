@@ -218,17 +218,6 @@ async def gap(connection: Connection, market: str, accounts: Collection[UUID], s
     )
 
 
-async def cover(connection: Connection, account_id: UUID, market: str) -> tuple[int, int | None] | None:
-    """Return since when an account's stream is without a gap and through when that is proven (PROTOCOL 7).
-
-    Returns:
-        (subscribed_at_ms, verified_through_ms) on the exchange's clock; None when nobody hears the account.
-
-    """
-    row = await connection.fetchrow(statement("stream_cover"), account_id, market)
-    return None if row is None else (row["subscribed_at_ms"], row["verified_through_ms"])
-
-
 async def position_totals(
     connection: Connection, accounts: Collection[UUID], market: str
 ) -> list[PositionTotals]:

@@ -40,11 +40,6 @@ class AttemptOutcome(StrEnum):
     NOT_SENT = "not_sent"
     ABSENT = "absent"
 
-    @property
-    def is_final(self) -> bool:
-        """Whether only positive evidence can still contradict it."""
-        return self is not AttemptOutcome.UNKNOWN
-
 
 class EvidenceWeight(StrEnum):
     """What positive evidence does to the attempt it speaks of (PROTOCOL 6)."""

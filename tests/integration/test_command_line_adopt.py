@@ -88,6 +88,19 @@ def test_send_asks_whether_the_bot_has_sent_a_row_from_before(
     assert entry(database, order)["state"] == "held"
 
 
+def test_a_futures_row_from_before_is_asked_for_and_linked(
+    terminal: Terminal, exchange: AtExchange, bot: Bot, account: tuple[UUID, UUID], database: str
+) -> None:
+    """A futures row the bot sent itself is found at the futures market: not sent again, but linked."""
+    order = bot.order(*account, market_type="futures")
+    hold(database, order, "from_before")
+    exchange.place_future(str(order))
+    assert "The bot has sent it itself" in terminal.run("adopt", order, "send", code=ExitCode.REFUSED)
+    assert terminal.json("adopt", order, "link")["status"] == "filled"
+    (position,) = bot.read_positions(account[0])
+    assert (position["market_type"], position["side"]) == ("futures", "long")
+
+
 def test_send_from_before_needs_an_answer(
     terminal: Terminal, exchange: AtExchange, order: UUID, database: str
 ) -> None:

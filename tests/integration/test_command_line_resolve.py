@@ -88,6 +88,58 @@ def test_not_placed_is_refused_while_the_order_is_visible(
     assert terminal.json("order", order)["head"]["state"] == "submitted"
 
 
+def unknown_future(
+    exchange: AtExchange,
+    bot: Bot,
+    account: tuple[UUID, UUID],
+    database: str,
+    parameters: str = "",
+    **row: Any,
+) -> tuple[UUID, str]:
+    """Leave a futures order as a worker does that died after its claim; returns row and client order id."""
+    order = bot.order(*account, market_type="futures", **row)
+    name = make_unknown(
+        database,
+        order,
+        base_url=exchange.running.futures_rest_url,
+        api_key=exchange.key["api_key"],
+        parameters=parameters,
+    )
+    return order, name
+
+
+def test_placed_adopts_a_futures_order(
+    terminal: Terminal, exchange: AtExchange, bot: Bot, account: tuple[UUID, UUID], database: str
+) -> None:
+    """A futures order is asked for at the futures market, and its trades tell the price."""
+    order, name = unknown_future(exchange, bot, account, database)
+    exchange.place_future(name)
+    told = terminal.json("resolve", order, "--placed")
+    assert (told["outcome"], told["state"], told["status"]) == ("accepted", "done", "filled")
+    (position,) = bot.read_positions(account[0])
+    assert (position["market_type"], position["side"], position["status"]) == ("futures", "long", "open")
+    assert position["entry_price"] == bot.read_order(order)["avg_fill_price"] > 0
+
+
+def test_not_placed_is_refused_while_a_conditional_order_is_visible(
+    terminal: Terminal, exchange: AtExchange, bot: Bot, account: tuple[UUID, UUID], database: str
+) -> None:
+    """A stop that rests is found at the algo service; where there is none, the word counts."""
+    stop = {"algoType": "CONDITIONAL", "type": "STOP_MARKET", "triggerPrice": "90000"}
+    row: dict[str, Any] = {
+        "parameters": "algoType=CONDITIONAL&symbol=BTCUSDT",
+        "type": "stop_market",
+        "stop_price": 90000,
+    }
+    order, name = unknown_future(exchange, bot, account, database, **row)
+    exchange.place_future(name, **stop)
+    assert "conditional order" in terminal.run("resolve", order, "--not-placed", code=ExitCode.REFUSED)
+    assert bot.read_order(order)["status"] == "open"
+    assert bot.read_order(order)["exchange_order_id"].startswith("algo-")
+    nowhere, _ = unknown_future(exchange, bot, account, database, **row)
+    assert "the row is rejected" in terminal.run("resolve", nowhere, "--not-placed")
+
+
 def test_not_placed_ends_rejected(
     terminal: Terminal, exchange: AtExchange, bot: Bot, order: UUID, client_id: str, database: str
 ) -> None:
