@@ -143,6 +143,17 @@ def overview() -> Dashboard:
         ),
         Panel("Differences found", (counted("bridge_reconcile_differences_total", "kind", trouble=True),)),
         Panel(
+            "One background round",
+            (
+                (
+                    "max by (market, environment) (bridge_background_period_seconds)",
+                    "{{market}}, {{environment}}",
+                ),
+            ),
+            "s",
+            about="How long comparing balances and closed orders takes until it has been round all accounts.",
+        ),
+        Panel(
             "Fills a minute",
             (
                 (counted("bridge_fills_total", "market", "source")[0], "{{market}} by {{source}}"),
