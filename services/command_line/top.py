@@ -84,7 +84,7 @@ def _cells(*values: object) -> list[str]:
 
 
 def _limit(row: Row) -> list[str]:
-    of = row["key"] if row["scope"] == "address" else f"key {row['key'][:8]}"
+    of = row["key"] if row["scope"] == "address" else f"key {row['key'].rpartition(' ')[2][:8]}"
     share = f"{100 * row['granted'] / max(row['ceiling'], 1):.0f} %"
     window = duration(timedelta(milliseconds=row["interval_ms"]))
     return _cells(of, row["kind"], window, f"{row['granted']} of {row['ceiling']}", share)

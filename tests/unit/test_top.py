@@ -44,7 +44,7 @@ PICTURE = Picture(
     limits=[
         {
             "scope": "key",
-            "key": "0123456789abcdef",
+            "key": "http://x 0123456789abcdef",
             "kind": "ORDERS",
             "interval_ms": 10_000,
             "granted": 40,
