@@ -38,6 +38,7 @@ _SETTLING: Rights = (
     ("SELECT", (), "positions"),
     ("INSERT", (), "positions"),
 )
+_EQUITY = ("current_equity", "cash_reserve", "total_pnl", "total_pnl_percent", "updated_at")
 _BREAKER = ("user_id", "is_triggered", "triggered_at", "trigger_reason", "reset_at", "updated_at")
 
 SEQUENCES = frozenset({"statement_id", "trigger_failures"})
@@ -99,9 +100,14 @@ ROLES: Mapping[str, Role] = {
             *_SETTLING,
             ("UPDATE", (*_POSITION, *_MARGIN), "positions"),
             ("SELECT", ("id", "telegram_id", "is_active", "settings"), "users"),
+            ("SELECT", (), "user_strategies"),
+            ("UPDATE", _EQUITY, "user_strategies"),
+            ("SELECT", (), "strategy_transactions"),
+            ("INSERT", (), "strategy_transactions"),
         ),
         {
             **_SETTLED_TABLES,
+            **dict.fromkeys(("strategy_book", "strategy_booked", "strategy_due"), OWN),
             **dict.fromkeys(("balance", "external_order", "feed_reader", "funding"), WRITE),
             **dict.fromkeys(("futures_setting", "stream"), WRITE),
             **dict.fromkeys(("connection", "listener"), OWN),

@@ -35,7 +35,10 @@ PROCESSES = {
 NOT_RUN = {
     "executor": {"show_margin.sql", "store_funding.sql"},
     "listener": {"claim.sql", "peek.sql"},
-    "operator": set[str](),
+    "operator": {
+        *("live_listeners.sql", "release_streams.sql", "renew_streams.sql", "stream_heard.sql"),
+        *("stream_lost.sql", "take_streams.sql"),
+    },
 }
 """Statements of a module that a process imports for another statement's sake; its role may not run them."""
 
