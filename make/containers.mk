@@ -6,3 +6,4 @@ containers: $(READY)
 	@.ci/container-tools
 	@.ci/stand-ins python:3.13-slim postgres:17 prom/prometheus:v2.53.4
 	@$(BIN)/python -m deploy.prove_containers
+	@BRIDGE_TEST_SERVER=container $(BIN)/pytest -q -n0 tests/integration/test_trigger.py tests/integration/test_claim.py
