@@ -18,7 +18,7 @@ from uuid import uuid4
 import asyncpg
 import structlog
 
-from services.order_executor import journal, trail
+from services.order_executor import trail
 from services.order_executor.prepare import Prepared, keep_to_rate
 from services.order_executor.send import Claimed
 from shared import failpoints
@@ -307,7 +307,6 @@ class Claimer:
         for order in claimed:
             intent = order.intent
             self._slots.take(intent.order_id, intent.number, intent.token, order.prepared.entry.key)
-            journal.write(order, self._protocol.recv_window_ms)
             trail.prepared(self._tracing, order.trail, look, intent.number)
             if intent.trace is not None:
                 self._tracing.record(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from services.order_executor import journal
 from shared import failpoints
 from shared.binance.rest import Answer
 from shared.binance.sign import signed_query
@@ -108,6 +109,7 @@ class Sender:
             if intent.trace
             else nullcontext(),
         ):
+            journal.write(order, self._recv_window_ms)
             result = await self._post(order)
             self._rates.answered(intent.order_id, order.prepared.venue, result)
             self._show_order_count(order, result)

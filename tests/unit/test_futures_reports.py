@@ -314,10 +314,12 @@ def test_a_triggered_order_ends_the_same_in_any_order_of_events() -> None:
 
 
 def test_a_missed_child_shows_as_a_gap() -> None:
-    """FINISHED alone says how much filled: the trades are asked for under the order it became."""
+    """FINISHED alone says how much filled, not at what price: the trades are asked for, and the row waits."""
     end = settled(line(), [algo_event("NEW"), FINISHED])
-    assert (end.order_status, end.gap, end.exchange_order_id) == (OrderStatus.FILLED, D("4.9"), "33878894217")
-    assert end.average_price == 0
+    assert (end.order_status, end.gap, end.exchange_order_id) == (OrderStatus.OPEN, D("4.9"), "33878894217")
+    assert end.entry_state is EntryState.SUBMITTED
+    end = settled(end, [FIRST, SECOND])
+    assert (end.order_status, end.gap, end.entry_state) == (OrderStatus.FILLED, D(0), EntryState.DONE)
 
 
 def test_a_finished_order_without_its_fill_is_not_concluded() -> None:
