@@ -1,9 +1,9 @@
 """The one PostgreSQL server of a test run, and the templates every test's database is copied from.
 
 Where the server comes from: `BRIDGE_TEST_DATABASE_URL` (a superuser's URL) if set; else a container of
-`postgres:17` if `BRIDGE_TEST_SERVER=container`; else the embedded wheel, which is five times faster (38 tests
-of the claim: 31 s against 151 s on the same loaded machine). It is started by the first test that needs one,
-shared by all workers of pytest-xdist, and stopped by whoever started them.
+`postgres:17` if `BRIDGE_TEST_SERVER=container`; else the embedded wheel, the faster one (decision 0005).
+It is started by the first test that needs one, shared by all workers of pytest-xdist, and stopped by whoever
+started them.
 """
 
 from __future__ import annotations
