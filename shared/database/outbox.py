@@ -57,7 +57,6 @@ class ReadyEntry:
         key: see `Key`.
         order: the row.
         row_version: (xmin, ctid) of the row; the claim takes it only unchanged.
-        row_status: `orders.status` as seen.
         account: None where the row names an account that does not exist.
         attempts: attempts made so far.
         counted: of these, judged absent.
@@ -87,7 +86,6 @@ class ReadyEntry:
     key: Key
     order: PendingOrder
     row_version: tuple[str, str]
-    row_status: str
     account: AccountRow | None
     attempts: int
     counted: int
@@ -159,7 +157,6 @@ def _ready_entry(row: asyncpg.Record) -> ReadyEntry:
         key=Key(order.account_id, order.market, row["key_symbol"]),
         order=order,
         row_version=(row["row_xmin"], row["row_ctid"]),
-        row_status=row["status"],
         account=account_row(row) if row["account_exists"] else None,
         attempts=row["attempts"],
         counted=row["counted"],

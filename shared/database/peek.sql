@@ -75,7 +75,7 @@ SELECT r.id AS entry_id, r.state, r.attempts, r.counted, r.adopted, r.trace, r.s
                            AND bridge.key_symbol(o.symbol) = r.symbol AND o.market_type::text = r.market
                            AND o.side::text = r.side)) AS as_taken_in,
        o.id, o.user_id, o.strategy_id, r.account_id AS exchange_account_id, o.symbol, o.market_type::text AS market, o.side::text AS side,
-       o.type::text AS type, o.status::text AS status, o.amount, coalesce(o.price, 0) AS price,
+       o.type::text AS type, o.amount, coalesce(o.price, 0) AS price,
        coalesce(o.stop_price, 0) AS stop_price, coalesce(o.reduce_only, false) AS reduce_only,
        coalesce(o.agent_id, '') AS agent_id, coalesce(o.reasoning, '') AS reasoning, o.parent_order_id, o.created_at,
        coalesce(parent.filled_amount, 0) AS parent_filled,

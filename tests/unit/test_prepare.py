@@ -58,7 +58,6 @@ ENTRY = ReadyEntry(
     key=Key(ACCOUNT, "spot", "BTCUSDT"),
     order=ROW,
     row_version=("1", "(0,1)"),
-    row_status="pending",
     account=AccountRow(USER, "binance", b"", b"", is_testnet=True, is_active=True, version="7"),
     attempts=0,
     counted=0,
