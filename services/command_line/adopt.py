@@ -11,7 +11,7 @@ from psycopg import errors
 
 from services.command_line.exchange_access import access
 from services.command_line.order import OrderId  # noqa: TC001 -- typer reads annotations at run time
-from services.command_line.session import connected, find_order, operator_name
+from services.command_line.session import connected, find_order, max_key_block, operator_name
 from services.command_line.settling import compare_epoch, report_of, settle_now
 from services.command_line.terminal import SHORT_ID, CommandError, ExitCode, Json, clean, print_json
 from shared.database import accounts, adoption, story
@@ -75,7 +75,7 @@ def adopt(
 
 
 def _held(connection: Connection, order_id: UUID) -> Row:
-    found = story.read_story(connection, order_id)
+    found = story.read_story(connection, order_id, max_key_block())
     if found is None or found.head["state"] != "held":
         state = found.head["state"] or "not taken in" if found else "gone"
         raise CommandError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.command_line.session import connected, find_order
+from services.command_line.session import connected, find_order, max_key_block
 from services.command_line.terminal import (
     SHORT_ID,
     CommandError,
@@ -34,7 +34,7 @@ OrderId = Annotated[str, typer.Argument(metavar="ORDER", help="Its id, or the be
 def order(order_id: OrderId, as_json: Json = False) -> None:
     """Tell one order's whole story: row, entry, attempts, evidence, questions, events and fills."""
     with connected() as connection:
-        found = story.read_story(connection, find_order(connection, order_id))
+        found = story.read_story(connection, find_order(connection, order_id), max_key_block())
     if found is None:
         raise CommandError(f"There is no order {order_id}.", ExitCode.NOT_FOUND)
     steps = _next_steps(found.head)
@@ -168,7 +168,12 @@ def _next_steps(head: Row) -> list[str]:
                 "Unknown: it is asked about until the exchange shows it or its absence is proven.",
                 f"If that cannot be: bridge resolve {short} --placed, or --not-placed.",
             ]
+        case "new" | "backoff" if head["reason"]:
+            return [f"It has waited for {duration(head['age'])}, and goes on by itself."]
         case "new" | "backoff":
-            return [f"It waits for {duration(head['age'])}; `bridge switches` and `bridge doctor` say why."]
+            return [
+                f"It has waited for {duration(head['age'])}, and no executor has looked at it.",
+                "`bridge doctor` says whether one is running.",
+            ]
         case _:
             return []

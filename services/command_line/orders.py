@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.command_line.session import connected, find_account, parse_id
+from services.command_line.session import connected, find_account, max_key_block, parse_id
 from services.command_line.terminal import Json, cell, moment, print_json, print_json_line, table
 from shared.database import story
 from shared.domain.order import OrderStatus  # noqa: TC001 -- read at run time
@@ -84,7 +84,7 @@ def orders(
             newer_than=timedelta(hours=since) if since is not None else None,
             limit=limit,
         )
-        rows = story.list_orders(connection, wanted)
+        rows = story.list_orders(connection, wanted, max_key_block())
         if not watch:
             _print_orders(rows, as_json)
             return
@@ -155,7 +155,7 @@ def _watch(connection: Connection, wanted: story.Wanted, rows: Sequence[Row], as
                     rest = [cell(value) for value in _columns(row)[3:]]
                     typer.echo(f"{moment(at)}  {cell(row['id'])}  {'  '.join(text for text in rest if text)}")
             time.sleep(WATCH_EVERY_S)
-            rows = story.list_orders(connection, wanted)
+            rows = story.list_orders(connection, wanted, max_key_block())
     except KeyboardInterrupt:
         raise typer.Exit from None
 

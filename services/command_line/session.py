@@ -10,10 +10,11 @@ from uuid import UUID
 from services.command_line.terminal import CommandError, ExitCode, cell, table
 from shared.database import story
 from shared.database.operator import connect
-from shared.settings import DatabaseSettings, load
+from shared.settings import DatabaseSettings, ProtocolSettings, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from datetime import timedelta
 
     from shared.database.operator import Connection, Row
 
@@ -29,6 +30,11 @@ def connected() -> Iterator[Connection]:
     """
     with connect(load(DatabaseSettings).work_dsn) as connection:
         yield connection
+
+
+def max_key_block() -> timedelta:
+    """Return how long the executors let an unknown order keep the others of its key from their turn."""
+    return load(ProtocolSettings).max_key_block
 
 
 def operator_name() -> str:

@@ -65,6 +65,7 @@ class _Looked:
         claimed: send these now.
         passed_over: prepared, but not as they were any more, or locked.
         settled: refused, held or to be looked at once more; the rows behind them may be ready now.
+        waiting: and why.
         more_after: the entry after which the look has to go on, None when it is through.
 
     """
@@ -72,6 +73,7 @@ class _Looked:
     claimed: Sequence[Claimed] = ()
     passed_over: int = 0
     settled: int = 0
+    waiting: Sequence[tuple[ReadyEntry, Waiting]] = ()
     more_after: int | None = None
 
 
@@ -163,6 +165,7 @@ class Claimer:
                 return
             for order in looked.claimed:
                 sends.create_task(self._sender.send(order))
+            await self._note_waiting(looked.waiting)
             if looked.passed_over:
                 # The bot holds these rows open, or changed them since the peek: look again in a moment.
                 asyncio.get_running_loop().call_later(RETRY_S, self._take_in.look_again)
@@ -210,7 +213,18 @@ class Claimer:
             mine = {order.intent.order_id for order in claimed}
             self._rates.not_claimed(o.entry.order.id for o in prepared if o.entry.order.id not in mine)
         passed_over = len(prepared) - len(claimed) - dropped
-        return _Looked(claimed, passed_over, settled + dropped, more_after)
+        waiting = [(e, v) for e, v in zip(entries, verdicts, strict=True) if isinstance(v, Waiting)]
+        return _Looked(claimed, passed_over, settled + dropped, waiting, more_after)
+
+    async def _note_waiting(self, waiting: Sequence[tuple[ReadyEntry, Waiting]]) -> None:
+        """Keep with the entries why they wait, once what was claimed is on its way."""
+        if not waiting:
+            return
+        try:
+            async with self._pool.acquire() as connection:
+                await outbox.note_waiting(connection, waiting)
+        except (*DATABASE_AWAY, asyncpg.PostgresError) as error:
+            log.warning("waiting.not_noted", error=str(error))  # the next look notes it
 
     async def _peek(self, connection: Connection, most: int, after: int) -> list[ReadyEntry]:
         keys = self._take_in.known - self._slots.busy_keys()

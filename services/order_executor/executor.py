@@ -80,7 +80,12 @@ class Executor:
         self._epochs = EpochWatch(pool, protocol, metrics)
         self._settler = Settler(pool, metrics, tracing, self._settled, self._epochs.look)
         self._take_in = TakeIn(
-            pool, metrics, accounts=accounts, sweep_interval=protocol.sweep_interval, on_sweep=self._sweep
+            pool,
+            metrics,
+            accounts=accounts,
+            sweep_interval=protocol.sweep_interval,
+            max_key_block=protocol.max_key_block,
+            on_sweep=self._sweep,
         )
         self._rates = Rates(pool, name, on_room=self._take_in.look_again_at)
         self._venues = Venues(

@@ -72,7 +72,7 @@ class FuturesAccounts:
                 return reject(Code.KEY_REFUSED, reason=answer.message or "")
             mode = mode_of(answer.body) if isinstance(answer, Answer) and answer.ok else None
             if mode is None:
-                return wait(Code.PAUSED, address=venue.base_url)
+                return wait(Code.NO_ANSWER, address=venue.base_url)
             self._modes[account] = (mode, time.monotonic())
             return mode
 
@@ -136,4 +136,4 @@ def _refusal(venue: Venue, symbol: str, what: str, answer: Result) -> Waiting | 
         return reject(Code.KEY_REFUSED, reason=answer.message or "")
     if isinstance(answer, Answer) and answer.status == 400 and (answer.code or 0) <= -4000:
         return reject(Code.SETTING_REFUSED, setting=what, symbol=symbol, reason=answer.message or "")
-    return wait(Code.PAUSED, address=venue.base_url)
+    return wait(Code.NO_ANSWER, address=venue.base_url)

@@ -136,7 +136,7 @@ class Preparer:
             async with asyncio.timeout(ANSWERS_WITHIN_S):
                 return await self._size_and_price(entry, venue, credentials, instrument)
         except TimeoutError:
-            return wait(Code.PAUSED, address=venue.base_url)
+            return wait(Code.NO_ANSWER, address=venue.base_url)
 
     async def _size_and_price(
         self, entry: ReadyEntry, venue: Venue, credentials: Credentials, instrument: Instrument
@@ -191,8 +191,8 @@ class Preparer:
             max_age=self._protocol.max_order_age,
             twin_of=entry.twin_of,
             twin_apart=entry.twin_apart,
-            halt=Switch(*entry.halt) if entry.halt else None,
-            reduce_only=Switch(*entry.reduce_only) if entry.reduce_only else None,
+            halt=_switch(entry, entry.halt),
+            reduce_only=_switch(entry, entry.reduce_only),
             breaker=entry.breaker,
             sent_last_minute=entry.sent_last_minute,
             max_per_minute=self._guards.max_orders_per_minute,
@@ -247,7 +247,7 @@ class Preparer:
         if isinstance(answer, Answer) and answer.code in KEY_REFUSED:
             return reject(Code.KEY_REFUSED, reason=answer.message or "")
         if not isinstance(answer, Answer) or not answer.ok:
-            return wait(Code.PAUSED, address=venue.base_url)
+            return wait(Code.NO_ANSWER, address=venue.base_url)
         return Holding(size=held, free=_free(answer, instrument.base), side=Side.BUY)
 
     async def _position(
@@ -271,7 +271,7 @@ class Preparer:
         except UnreadablePayloadError:
             shown = None
         if shown is None:
-            return wait(Code.PAUSED, address=venue.base_url)
+            return wait(Code.NO_ANSWER, address=venue.base_url)
         there = sum((one.size for one in shown if one.symbol == instrument.symbol and one.side is side), ZERO)
         return Holding(size=held, free=there, side=order.side.opposite)
 
@@ -297,6 +297,14 @@ def keep_to_rate(verdicts: Iterable[Prepared | Verdict], most: int) -> Iterator[
         else:
             more[user] += 1
             yield verdict
+
+
+def _switch(entry: ReadyEntry, on: tuple[str, str] | None) -> Switch | None:
+    if on is None:
+        return None
+    scope, reason = on
+    covered = {"account": f"the account {entry.key.account_id}", "symbol": entry.key.symbol}
+    return Switch(covered.get(scope, "everything"), reason)
 
 
 def _exceeds(sized: Sized | Rejected | Waiting) -> bool:

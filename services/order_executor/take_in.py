@@ -39,6 +39,7 @@ class TakeIn:
         metrics: of this process.
         accounts: served by this process; None = all.
         sweep_interval: between two full looks.
+        max_key_block: how long an unknown order keeps the others of its key from their turn.
         on_sweep: further work of a sweep (epoch, cancels), on the same beat.
 
     Attributes:
@@ -55,12 +56,14 @@ class TakeIn:
         *,
         accounts: list[UUID] | None,
         sweep_interval: timedelta,
+        max_key_block: timedelta,
         on_sweep: Callable[[], Awaitable[None]],
     ) -> None:
         self._pool = pool
         self._metrics = metrics
         self._accounts = accounts
         self._interval = sweep_interval
+        self._max_key_block = max_key_block
         self._on_sweep = on_sweep
         self._sweep_now = asyncio.Event()
         self.wake = asyncio.Event()
@@ -139,7 +142,12 @@ class TakeIn:
             self.known |= await outbox.keys_waiting(connection, self._accounts)
             self.low_water = await outbox.low_water_mark(connection, trail=self._interval)
             await self._measure(connection)
-            standing_by = await outbox.standing_by(connection, limit=STANDING_BY, accounts=self._accounts)
+            standing_by = await outbox.standing_by(
+                connection,
+                limit=STANDING_BY,
+                max_key_block=self._max_key_block,
+                accounts=self._accounts,
+            )
         for order_id, market, why in standing_by:
             self._metrics.orders_waiting(market, why.code).inc()
             log.debug("order.waiting", order_id=str(order_id), reason_code=why.code, reason=why.sentence)

@@ -10,7 +10,7 @@ from shared.domain.order import Market, OrderType, PendingOrder, Side
 from shared.domain.verdicts import Code, wait
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime, timedelta
     from decimal import Decimal
     from typing import Any
@@ -77,7 +77,8 @@ class ReadyEntry:
         halt: (scope, reason) of a halt that covers the row.
         reduce_only: (scope, reason) of a reduce-only switch that covers it.
         taken_in_at: when the trigger or the sweep took it in.
-        waiting_code: why it waited when last looked at.
+        waiting_code: why it waits, as the entry has it by now; None before the first look.
+        waiting_sentence: the same for people.
         trace: W3C traceparent or None.
 
     """
@@ -105,6 +106,7 @@ class ReadyEntry:
     reduce_only: tuple[str, str] | None
     taken_in_at: datetime
     waiting_code: str | None
+    waiting_sentence: str | None
     trace: str | None
 
 
@@ -176,6 +178,7 @@ def _ready_entry(row: asyncpg.Record) -> ReadyEntry:
         reduce_only=_switch(row, "reduce_only"),
         taken_in_at=row["taken_in_at"],
         waiting_code=row["reason_code"],
+        waiting_sentence=row["reason"],
         trace=row["trace"],
     )
 
@@ -236,20 +239,24 @@ async def take_in_again(connection: Connection, entry_ids: list[int]) -> None:
 
 
 async def standing_by(
-    connection: Connection, *, limit: int, accounts: Accounts = None
+    connection: Connection, *, limit: int, max_key_block: timedelta, accounts: Accounts = None
 ) -> list[tuple[UUID, Market, Waiting]]:
     """Return those of the oldest `limit` rows whose turn has not come, and what they wait for."""
-    rows = await connection.fetch(statement("standing_by"), limit, accounts)
+    rows = await connection.fetch(statement("standing_by"), limit, accounts, max_key_block)
     return [
-        (
-            row["order_id"],
-            Market(row["market"]),
-            wait(Code.PARENT_OPEN, parent=row["parent"])
-            if row["parent"] is not None
-            else wait(Code.EARLIER_ROW, earlier=row["earlier"]),
-        )
-        for row in rows
+        (row["order_id"], Market(row["market"]), wait(Code(row["code"]), order=row["other"])) for row in rows
     ]
+
+
+async def note_waiting(connection: Connection, waiting: Iterable[tuple[ReadyEntry, Waiting]]) -> None:
+    """Keep with each entry why it waits; costs nothing where that is known already."""
+    news = [
+        (entry.entry_id, verdict.code, verdict.sentence)
+        for entry, verdict in waiting
+        if (entry.waiting_code, entry.waiting_sentence) != (verdict.code, verdict.sentence)
+    ]
+    if news:
+        await connection.execute(statement("note_waiting"), *map(list, zip(*news, strict=True)))
 
 
 async def keys_waiting(connection: Connection, accounts: Accounts = None) -> set[Key]:

@@ -21,7 +21,7 @@ WITH fresh AS MATERIALIZED (
      CROSS JOIN LATERAL (
            SELECT x.id, x.order_id, x.account_id, x.market, x.symbol, x.side, x.reduces, x.state, x.not_before,
                   x.attempts, x.counted, x.adopted, x.age_from, x.waited, x.twin_key, x.statement_id, x.created_at,
-                  x.trace, x.reason_code, x.asked_epoch
+                  x.trace, x.reason_code, x.reason, x.asked_epoch
              FROM bridge.outbox AS x
             WHERE x.account_id = k.account_id AND x.market = k.market AND x.symbol = k.symbol AND x.side = s.side
               AND x.state IN ('new', 'backoff', 'sending', 'unknown')
@@ -65,7 +65,7 @@ WITH fresh AS MATERIALIZED (
       LEFT JOIN bridge.breaker AS b ON b.user_id = u.id
      WHERE u.id IN (SELECT o.user_id FROM ready AS r JOIN public.orders AS o ON o.id = r.order_id)
 )
-SELECT r.id AS entry_id, r.state, r.attempts, r.counted, r.adopted, r.trace, r.symbol AS key_symbol, r.reason_code,
+SELECT r.id AS entry_id, r.state, r.attempts, r.counted, r.adopted, r.trace, r.symbol AS key_symbol, r.reason_code, r.reason,
        r.created_at AS taken_in_at,
        clock_timestamp() - r.age_from - r.waited AS age,
        twin.order_id AS twin_of, twin.apart AS twin_apart,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from shared.database.operator import run
+from shared.domain.verdicts import Code, wait
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -62,9 +63,16 @@ class Story:
     fills: list[Row]
 
 
-def list_orders(connection: Connection, wanted: Wanted) -> list[Row]:
-    """Return orders, the newest first."""
-    return run(
+def list_orders(connection: Connection, wanted: Wanted, max_key_block: timedelta) -> list[Row]:
+    """Return orders, the newest first.
+
+    Args:
+        connection: any.
+        wanted: which.
+        max_key_block: how long an unknown order keeps the others of its key from their turn.
+
+    """
+    rows = run(
         connection,
         "list_orders",
         list(wanted.states) if wanted.states else None,
@@ -75,7 +83,18 @@ def list_orders(connection: Connection, wanted: Wanted) -> list[Row]:
         wanted.reason_code,
         wanted.newer_than,
         wanted.limit,
+        max_key_block,
     )
+    return [_with_reason(row) for row in rows]
+
+
+def _with_reason(row: Row) -> Row:
+    """Say what a row stands in line for: it is seen in the other entries, and kept nowhere."""
+    told = dict(row)
+    waits_for = told.pop("waits_for")
+    if waits_for is not None:
+        told["reason"] = wait(Code(row["reason_code"]), order=waits_for).sentence
+    return told
 
 
 def list_positions(
@@ -91,15 +110,22 @@ def list_positions(
     return run(connection, "list_positions", closed, account_id, user_id, symbol, limit)
 
 
-def read_story(connection: Connection, order_id: UUID) -> Story | None:
-    """Return one order's story, as of one moment; None when there is no such row."""
+def read_story(connection: Connection, order_id: UUID, max_key_block: timedelta) -> Story | None:
+    """Return one order's story, as of one moment; None when there is no such row.
+
+    Args:
+        connection: any.
+        order_id: of the row.
+        max_key_block: how long an unknown order keeps the others of its key from their turn.
+
+    """
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        heads = run(connection, "story_head", order_id)
+        heads = run(connection, "story_head", order_id, max_key_block)
         if not heads:
             return None
         return Story(
-            heads[0],
+            _with_reason(heads[0]),
             run(connection, "story_attempts", order_id),
             run(connection, "story_evidence", order_id),
             run(connection, "story_questions", order_id),

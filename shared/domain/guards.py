@@ -58,7 +58,7 @@ class Switch:
     """A halt or reduce-only switch that is on for this row.
 
     Args:
-        scope: what it covers, in words: "all accounts", "account ...", "BTC/USDT".
+        scope: what it covers, in words: "everything", "the account ...", "BTCUSDT".
         reason: what the operator wrote.
 
     """

@@ -36,6 +36,7 @@ class Code(StrEnum):
     # Waiting.
     HALTED = "halted"
     PAUSED = "paused"
+    NO_ANSWER = "no_answer"
     BANNED = "banned"
     RATE_LIMITED = "rate_limited"
     ORDERS_PER_MINUTE = "orders_per_minute"
@@ -44,6 +45,7 @@ class Code(StrEnum):
     QUARANTINE = "quarantine"
     PARENT_OPEN = "parent_open"
     EARLIER_ROW = "earlier_row"
+    FILLS_MISSING = "fills_missing"
     CLOCK_UNKNOWN = "clock_unknown"
     # Held.
     TOO_OLD = "too_old"
@@ -167,6 +169,10 @@ _WAITING: dict[Code, tuple[str, str]] = {
         "endpoint",
         "The exchange's address {address} is paused after failures; it is probed and opens by itself.",
     ),
+    Code.NO_ANSWER: (
+        "endpoint",
+        "The exchange's address {address} did not answer what has to be known first; it is asked again.",
+    ),
     Code.BANNED: ("rate", "The exchange has banned this address until {until}."),
     Code.RATE_LIMITED: ("rate", "No request weight or order slot is free for this account at the moment."),
     Code.ORDERS_PER_MINUTE: (
@@ -185,10 +191,14 @@ _WAITING: dict[Code, tuple[str, str]] = {
         "epoch",
         "The database has changed under us; rows older than the change wait until {until}.",
     ),
-    Code.PARENT_OPEN: ("parent", "The parent order {parent} is not finished yet."),
+    Code.PARENT_OPEN: ("parent", "The parent order {order} is not finished yet."),
     Code.EARLIER_ROW: (
         "order_of_sending",
-        "An earlier order of the same account and symbol, {earlier}, is still being sent.",
+        "An earlier order of the same account and symbol, {order}, is not at the exchange yet.",
+    ),
+    Code.FILLS_MISSING: (
+        "order_of_sending",
+        "The exchange reports fills of the order {order} that are not counted into the position yet.",
     ),
     Code.CLOCK_UNKNOWN: (
         "clock",

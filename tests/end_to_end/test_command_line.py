@@ -53,6 +53,12 @@ def test_halted_orders_wait_and_go_on(terminal: Terminal, trader: Trader, amount
     )
     assert (told["status"], told["state"]) == ("pending", "new")
     assert trader.at_exchange() == []
+    trader.until(
+        lambda: "new [halted]: Sending is halted for the account" in terminal.run("order", told["order"]),
+        "the order says why it waits",
+    )
+    (row,) = terminal.json("orders", *account, "--why", "halted")
+    assert (row["id"], row["reason"].endswith("`bridge resume`.")) == (told["order"], True)
     terminal.run("resume", *account)
     trader.until_status(told["order"], "filled")
 

@@ -101,6 +101,33 @@ def test_a_held_order_says_what_can_be_done(
     assert f"bridge adopt {str(order)[:8]} send" in text
 
 
+def test_a_waiting_order_says_why(
+    terminal: Terminal, bot: Bot, account: tuple[UUID, UUID], database: str
+) -> None:
+    """What a guard said is kept with the entry; what stands in line says behind what, and nothing is kept."""
+    first, second = bot.order(*account), bot.order(*account, amount=Decimal(7))
+    assert "no executor has looked at it" in terminal.run("order", first)
+    with psycopg.connect(database, autocommit=True) as admin:
+        admin.execute(
+            "UPDATE bridge.outbox SET reason_code = 'halted', reason = 'Sending is halted.' "
+            "WHERE order_id = %s",
+            [first],
+        )
+    assert "new [halted]: Sending is halted.;" in terminal.run("order", first)
+    assert f"new [earlier_row]: An earlier order of the same account and symbol, {first}" in terminal.run(
+        "order", second
+    )
+    rows = {row["id"]: (row["reason_code"], row["reason"]) for row in terminal.json("orders")}
+    assert rows[str(first)] == ("halted", "Sending is halted.")
+    assert rows[str(second)][0] == "earlier_row"
+    assert str(first) in rows[str(second)][1]
+    listed = [line for line in terminal.run("orders").splitlines() if "halted" in line]
+    assert str(first)[:8] in listed[0]
+    for why, expected in (("halted", first), ("earlier_row", second)):
+        assert [row["id"] for row in terminal.json("orders", "--why", why)] == [str(expected)]
+    assert terminal.json("order", second)["head"]["reason_code"] == "earlier_row"
+
+
 def test_ids_that_fit_none_or_several_are_refused(
     terminal: Terminal, bot: Bot, account: tuple[UUID, UUID]
 ) -> None:

@@ -14,16 +14,19 @@ from shared.database import breakers, outbox
 from shared.database import epoch as epochs
 from shared.database.connect import open_pool
 from shared.database.outbox import Key
-from shared.domain.verdicts import Code
+from shared.domain.verdicts import Code, wait
 from tests.bot import order_row
 from tests.intended import QUARANTINE, claim_all, epoch_of, peek
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    import asyncpg
+
     from shared.database.connect import Connection
     from tests.bot import Bot
 
+BLOCK = timedelta(seconds=90)
 LONG_AGO = "clock_timestamp() - interval '1 hour'"
 
 
@@ -727,7 +730,7 @@ async def test_rows_that_stand_by_are_told_with_what_they_wait_for(
     child = rows(symbol="ETH/USDT", parent_order_id=first)
     sell = rows(symbol="BTC/USDT", side="sell")
     third = rows(symbol="BTC/USDT")
-    waiting = await outbox.standing_by(connection, limit=100)
+    waiting = await outbox.standing_by(connection, limit=100, max_key_block=BLOCK)
     assert [(order, why.code) for order, _, why in waiting] == [
         (second, Code.EARLIER_ROW),
         (child, Code.PARENT_OPEN),
@@ -736,8 +739,98 @@ async def test_rows_that_stand_by_are_told_with_what_they_wait_for(
     sentences = [why.sentence for _, _, why in waiting]
     assert str(first) in sentences[0]
     assert str(first) in sentences[1]
-    assert str(sell) in sentences[2]
-    assert await outbox.standing_by(connection, limit=1) == []
+    assert str(first) in sentences[2], "the one in front, whose own story says why"
+    assert sell not in [order for order, _, _ in waiting]
+    assert await outbox.standing_by(connection, limit=1, max_key_block=BLOCK) == []
+
+
+async def test_only_what_is_in_the_way_is_told(connection: Connection, rows: Rows) -> None:
+    """As the peek has it: an unknown is passed after a while, and what waits for its parent at once."""
+    parent = rows(symbol="SOL/USDT")
+    child = rows(symbol="BTC/USDT", parent_order_id=parent)
+    first, second = rows(symbol="BTC/USDT"), rows(symbol="BTC/USDT")
+
+    async def told() -> dict[UUID, Code]:
+        found = await outbox.standing_by(connection, limit=100, max_key_block=BLOCK)
+        return {order: why.code for order, _, why in found}
+
+    assert await told() == {child: Code.PARENT_OPEN, second: Code.EARLIER_ROW}
+    await put(connection, first, "unknown")
+    assert await told() == {child: Code.PARENT_OPEN, second: Code.EARLIER_ROW}
+    await put(connection, first, "unknown", changed=LONG_AGO)
+    assert await told() == {child: Code.PARENT_OPEN}
+    assert second in await ready(connection)
+
+
+async def test_what_reduces_says_that_fills_are_missing(connection: Connection, rows: Rows) -> None:
+    """The exchange has reported more than the ledger has: the sell is not sized before that is there."""
+    bought = rows(symbol="BTC/USDT")
+    await claim_all(connection)
+    await connection.execute(
+        "UPDATE bridge.attempt SET outcome = 'accepted', executed = 1, settled_at = now()"
+    )
+    await put(connection, bought, "done")
+    sell = rows(symbol="BTC/USDT", side="sell")
+    assert await ready(connection) == []
+    ((order, _, why),) = await outbox.standing_by(connection, limit=100, max_key_block=BLOCK)
+    assert (order, why.code) == (sell, Code.FILLS_MISSING)
+    assert str(bought) in why.sentence
+
+
+# -- Why a row waits ------------------------------------------------------------------------------
+
+HALTED = wait(Code.HALTED, scope="everything", reason="a drill")
+
+
+async def noted(connection: Connection, order: UUID) -> asyncpg.Record:
+    row = await connection.fetchrow(
+        "SELECT reason_code, reason, changed_at, xmin::text FROM bridge.outbox WHERE order_id = $1", order
+    )
+    assert row is not None
+    return row
+
+
+async def test_reason_for_waiting_is_kept_with_the_entry(connection: Connection, rows: Rows) -> None:
+    """Written when it changes, and not again while it stays; since when the row waits is not touched."""
+    order = rows()
+    before = await noted(connection, order)
+    (entry,) = await peek(connection)
+    await outbox.note_waiting(connection, [(entry, HALTED)])
+    first = await noted(connection, order)
+    assert (first["reason_code"], first["reason"]) == ("halted", HALTED.sentence)
+    assert first["changed_at"] == before["changed_at"]
+    await outbox.note_waiting(connection, [(entry, HALTED)])  # of a process that looked before
+    (entry,) = await peek(connection)
+    await outbox.note_waiting(connection, [(entry, HALTED)])
+    assert (await noted(connection, order))["xmin"] == first["xmin"]
+    other = wait(Code.HALTED, scope="everything", reason="another drill")
+    await outbox.note_waiting(connection, [(entry, other)])
+    assert (await noted(connection, order))["reason"] == other.sentence
+
+
+async def test_reason_for_waiting_ends_with_the_waiting(connection: Connection, rows: Rows) -> None:
+    """The claim takes it away, and a process that comes late with its word changes nothing."""
+    order = rows()
+    (late,) = await peek(connection)
+    await outbox.note_waiting(connection, [(late, HALTED)])
+    await claim_all(connection)
+    assert (await noted(connection, order))["reason_code"] is None
+    await outbox.note_waiting(connection, [(late, wait(Code.RATE_LIMITED))])
+    assert (await noted(connection, order))["reason_code"] is None
+
+
+async def test_noting_a_reason_waits_for_nobody(
+    connection: Connection, rows: Rows, bridge_database: str
+) -> None:
+    """Whoever has the entry locked is about to say something better."""
+    rows()
+    (entry,) = await peek(connection)
+    with psycopg.connect(bridge_database) as other:
+        other.execute("SELECT FROM bridge.outbox FOR UPDATE")
+        await connection.execute("SET statement_timeout = '2s'")
+        await outbox.note_waiting(connection, [(entry, HALTED)])
+        other.rollback()
+    assert (await noted(connection, entry.order.id))["reason_code"] is None
 
 
 async def test_row_older_than_a_change_of_history_is_in_quarantine(

@@ -348,6 +348,18 @@ async def test_the_sweep_finds_the_keys_by_jumping(world: World, planned: str) -
 
 
 @pytest.mark.parametrize("planned", PLANNED)
+async def test_what_rows_stand_in_line_for_is_found_at_the_head_of_their_key(
+    world: World, planned: str
+) -> None:
+    """A thousand rows, most of them of long queues: each looks at itself and at the heads of its key."""
+    async with watching(world.dsn, planned) as watched:
+        found = await outbox.standing_by(watched.connection, limit=1000, max_key_block=timedelta(seconds=90))
+        plans = await watched.plans()
+    assert found
+    hold_to(world, plans, {"outbox": 1000 * 4}, {"outbox_ready", "outbox_key"})
+
+
+@pytest.mark.parametrize("planned", PLANNED)
 async def test_a_quiet_sweep_reads_nothing_of_the_past(world: World, planned: str) -> None:
     """With ten rows waiting, not 50,000: what the sweep searches and counts is found through the indexes."""
     async with watching(world.dsn, planned) as watched:

@@ -85,8 +85,8 @@ async def test_rows_of_one_account_ask_for_its_mode_once(exchange: respx.Router,
 @pytest.mark.parametrize(
     ("answer", "kind", "code"),
     [
-        ((500, {}), Waiting, Code.PAUSED),
-        ((200, {"something": "else"}), Waiting, Code.PAUSED),
+        ((500, {}), Waiting, Code.NO_ANSWER),
+        ((200, {"something": "else"}), Waiting, Code.NO_ANSWER),
         ((401, {"code": -2015, "msg": "no right for futures"}), Rejected, Code.KEY_REFUSED),
     ],
 )
@@ -127,8 +127,8 @@ async def test_a_margin_mode_that_cannot_change_now_stays(exchange: respx.Router
     [
         ((400, {"code": -4028, "msg": "Leverage 20 is not valid."}), Rejected, Code.SETTING_REFUSED),
         ((401, {"code": -2015, "msg": "Invalid API-key."}), Rejected, Code.KEY_REFUSED),
-        ((503, {"code": -1001, "msg": "Internal error."}), Waiting, Code.PAUSED),
-        ((400, {"code": -1021, "msg": "Timestamp."}), Waiting, Code.PAUSED),
+        ((503, {"code": -1001, "msg": "Internal error."}), Waiting, Code.NO_ANSWER),
+        ((400, {"code": -1021, "msg": "Timestamp."}), Waiting, Code.NO_ANSWER),
     ],
 )
 async def test_nothing_is_sent_at_a_leverage_nobody_chose(

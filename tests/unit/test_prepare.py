@@ -77,6 +77,7 @@ ENTRY = ReadyEntry(
     reduce_only=None,
     taken_in_at=datetime(2026, 11, 1, tzinfo=UTC),
     waiting_code=None,
+    waiting_sentence=None,
     trace=None,
 )
 CHILD = replace(ENTRY, order=replace(ROW, parent_order_id=UUID(int=5)))
