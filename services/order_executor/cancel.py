@@ -14,6 +14,7 @@ import structlog
 from shared import failpoints
 from shared.binance import ask as questions
 from shared.binance.rest import Answer
+from shared.conflicts import tell_moved
 from shared.database.cancels import close_unsent, take_cancels
 from shared.domain.classify import CancelOutcome, Expected, classify_cancel
 from shared.domain.fill import FillOrigin, UnreadablePayloadError
@@ -80,13 +81,7 @@ class Canceller:
             if status == "canceled":
                 log.info("order.canceled_unsent", order_id=str(order_id))
                 continue
-            self._metrics.bot_conflicts.inc()
-            log.error(
-                "order.moved_by_another",
-                order_id=str(order_id),
-                status=status,
-                advice="somebody else executes the same rows; switch the bot's own executor off",
-            )
+            tell_moved(self._metrics, order_id, status=status)
         for order in wanted:
             with about(order_id=order.order_id, account_id=order.account_id, attempt=order.number):
                 await self._cancel(order)

@@ -34,11 +34,13 @@ from services.order_executor.take_in import TakeIn
 from services.order_executor.venues import Venues
 from shared.binance.rest import Answer
 from shared.binance.weight import Kind, used_of
+from shared.conflicts import tell_moved
 from shared.database import breakers, leases, outbox
 from shared.database.claim import claim
 from shared.database.connect import DATABASE_AWAY
 from shared.database.ledger import environment_epoch
 from shared.database.settle import settle
+from shared.domain.settlement import MOVED
 from shared.domain.states import AttemptOutcome, EntryState
 from shared.keys import Keys
 from shared.telemetry.server import State
@@ -298,6 +300,8 @@ class Executor:
                     client_order_id=line.client_order_id,
                     advice="an order exists that was settled as not existing; its account is halted: runbook",
                 )
+            if MOVED in line.events:
+                tell_moved(self._metrics, line.order_id, status_now=line.order_status)
             if line.outcome is AttemptOutcome.ACCEPTED:
                 self._metrics.orders_executed(line.market).inc()
             elif "rejected" in line.events:

@@ -30,10 +30,12 @@ class CancelWanted:
 
 
 async def close_unsent(connection: Connection, accounts: list[UUID] | None = None) -> list[tuple[UUID, str]]:
-    """Close entries whose row was cancelled (or moved by somebody else) before it was sent.
+    """Close entries whose row was cancelled, or moved by somebody else, before it was sent.
+
+    A row set back to `pending` between two attempts is opened again instead, and its entry goes on.
 
     Returns:
-        Row and the status found; anything but `canceled` means that somebody else executes the same rows.
+        Row and the status found; anything but `canceled` means that somebody else works on the same rows.
 
     """
     rows = await connection.fetch(statement("close_unsent"), accounts)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from shared.domain.backoff import GiveUp, TryAgain, next_step
 from shared.domain.futures_algo import is_algo_id
@@ -36,6 +36,11 @@ if TYPE_CHECKING:
 
 ZERO = Decimal(0)
 EIGHT_PLACES = Decimal("1e-8")
+MOVED: Final = "moved_by_another"
+"""The event, and the reason, of a row that somebody else changed under us."""
+_IN_FLIGHT = frozenset({EntryState.SENDING, EntryState.UNKNOWN, EntryState.SUBMITTED})
+_LEFT_BY_US = frozenset({OrderStatus.OPEN, OrderStatus.PARTIAL, OrderStatus.CANCELED})
+"""What the row of an order in flight may show: what we wrote, or the bot's cancel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +168,11 @@ class Line:
         return (self.executed_quote / self.priced).quantize(EIGHT_PLACES) if self.priced else ZERO
 
     @property
+    def moved_by_another(self) -> bool:
+        """Somebody else (the bot's own executor) changed the row while its order is in flight."""
+        return self.entry_state in _IN_FLIGHT and self.order_status not in _LEFT_BY_US
+
+    @property
     def terminal(self) -> bool:
         """The exchange said that nothing more can happen to the order."""
         return self.exchange_status is not None and self.exchange_status.is_terminal
@@ -210,6 +220,8 @@ def with_report(line: Line, report: OrderReport, fresh: Sequence[Fill]) -> Line:
     )
     if fresh and not completes:  # what completes an order is told by the word of its new status
         events += ("filled_in_part",)
+    if line.moved_by_another and not aside:
+        events += (MOVED,)  # the exchange has the last word about its own order; that it had to is said
     settled = replace(settled, events=events)
     if report.reason and status is ExchangeStatus.REJECTED:
         settled = replace(
@@ -340,6 +352,16 @@ def with_outcome(line: Line, outcome: Outcome) -> Line | None:
 def _refused(line: Line) -> Line:
     if line.order_status is OrderStatus.CANCELED:
         return replace(line, entry_state=EntryState.DONE, events=(*line.events, "canceled"))
+    if line.order_status not in (OrderStatus.OPEN, OrderStatus.PENDING):
+        # Somebody else wrote what became of an order of his; ours does not exist, so his word stays.
+        reason = f"The row became {line.order_status} while our order was in flight, which does not exist."
+        return replace(
+            line,
+            entry_state=EntryState.DONE,
+            reason_code=MOVED,
+            reason=f"{reason} {line.reason or ''}".rstrip(),
+            events=(*line.events, MOVED),
+        )
     return replace(
         line,
         entry_state=EntryState.DONE,
