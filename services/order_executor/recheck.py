@@ -1,7 +1,7 @@
 """PROTOCOL 10: after the quarantine, ask for all nine ids of every row that is older than the change.
 
-A history that was lost may have sent them. One page of the order list and the open orders per key tell: what
-is found is adopted, what is not there may be claimed.
+A history that was lost may have sent them. The order list and the open orders per key tell: what is found is
+adopted, what is not there may be claimed.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from shared.domain.symbol import Instrument
 from shared.keys import KeyUnreadableError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from typing import Any
     from uuid import UUID
 
     from services.order_executor.settle import Settler
     from services.order_executor.venues import Venues
+    from shared.binance.rest import Result
     from shared.binance.sign import Credentials
     from shared.binance.venue import Venue
     from shared.database.connect import Pool
@@ -42,6 +43,7 @@ log = structlog.get_logger(__name__)
 
 CLOCK_MARGIN = timedelta(seconds=10)
 LIST_REACHES_BACK = timedelta(hours=23)  # the order list by time covers 24 h (Spot docs, "All orders")
+ALGO_LIST_REACHES_BACK = timedelta(days=6, hours=23)  # less than 7 days (Futures docs, "All algo orders")
 FULL_PAGE = 1000
 NO_SUCH_ORDER = -2013
 
@@ -118,38 +120,44 @@ class Recheck:
             return None
         orders: list[dict[str, Any]] = list(open_orders.body)
         if any(row.conditional for row in rows):
-            waiting = await self._conditional(venue, credentials, instrument)
+            waiting = await self._conditional(venue, credentials, instrument, oldest)
             if waiting is None:
                 return None
             orders += waiting
-        if datetime.now(UTC) - oldest > LIST_REACHES_BACK:
+        now = datetime.now(UTC)
+        if now - oldest > LIST_REACHES_BACK:
             return await self._one_by_one(venue, credentials, instrument, rows, orders)
-        start_ms = int(oldest.timestamp() * 1000)
-        while True:
-            page = await venue.rest.all_orders(
-                credentials, instrument.symbol, start_ms=start_ms, limit=FULL_PAGE
-            )
-            if not isinstance(page, Answer) or not page.ok or not isinstance(page.body, list):
-                return None
-            orders += page.body
-            if len(page.body) < FULL_PAGE:
-                return orders
-            start_ms = int(page.body[-1]["updateTime"])
+        listed = await everything(
+            lambda start_ms, end_ms: venue.rest.all_orders(
+                credentials, instrument.symbol, start_ms=start_ms, end_ms=end_ms, limit=FULL_PAGE
+            ),
+            _ms(oldest),
+            _ms(now + CLOCK_MARGIN),
+        )
+        return None if listed is None else orders + listed
 
     async def _conditional(
-        self, venue: Venue, credentials: Credentials, instrument: Instrument
+        self, venue: Venue, credentials: Credentials, instrument: Instrument, oldest: datetime
     ) -> list[dict[str, Any]] | None:
         """Return the conditional orders of a symbol that wait or waited for their trigger; None unanswered.
 
         What one of them became is an order among the others, under the same client id. The list covers the
         last seven days, which is longer than the exchange remembers an order that was cancelled.
         """
-        assert isinstance(venue.rest, FuturesRest)
-        waiting = await venue.rest.open_algo_orders(credentials, instrument.symbol)
-        every = await venue.rest.all_algo_orders(credentials, instrument.symbol, limit=FULL_PAGE)
-        if not isinstance(waiting, Answer) or not waiting.ok or not isinstance(every, Answer) or not every.ok:
+        rest = venue.rest
+        assert isinstance(rest, FuturesRest)
+        waiting = await rest.open_algo_orders(credentials, instrument.symbol)
+        if not isinstance(waiting, Answer) or not waiting.ok:
             return None
-        return [*waiting.body, *every.body] if len(every.body) < FULL_PAGE else None
+        now = datetime.now(UTC)
+        every = await everything(
+            lambda start_ms, end_ms: rest.all_algo_orders(
+                credentials, instrument.symbol, start_ms=start_ms, end_ms=end_ms, limit=FULL_PAGE
+            ),
+            _ms(max(oldest, now - ALGO_LIST_REACHES_BACK)),
+            _ms(now + CLOCK_MARGIN),
+        )
+        return None if every is None else [*waiting.body, *every]
 
     async def _one_by_one(
         self,
@@ -218,6 +226,40 @@ class Recheck:
                         reason="After a change of the database, none of the row's ids is at Binance.",
                     )
                 )
+
+
+async def everything(
+    ask: Callable[[int, int], Awaitable[Result]], start_ms: int, end_ms: int
+) -> list[dict[str, Any]] | None:
+    """Return all that a list holds of a span of time, however many pages that takes.
+
+    Spot begins its page with the oldest, futures end it with the newest, and the conditional ones come newest
+    first: so a span whose page is full is asked for again in halves, which holds for all of them.
+
+    Args:
+        ask: asks for the list between two moments, both included, epoch milliseconds.
+        start_ms: where the span begins.
+        end_ms: where it ends.
+
+    Returns:
+        None where a question was not answered, or a single millisecond fills a page.
+
+    """
+    page = await ask(start_ms, end_ms)
+    if not isinstance(page, Answer) or not page.ok or not isinstance(page.body, list):
+        return None
+    if len(page.body) < FULL_PAGE:
+        return page.body
+    if start_ms >= end_ms:
+        return None
+    middle_ms = (start_ms + end_ms) // 2
+    before = await everything(ask, start_ms, middle_ms)
+    after = None if before is None else await everything(ask, middle_ms + 1, end_ms)
+    return None if before is None or after is None else before + after
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
 
 
 def _key(row: OldRow) -> tuple[str, str, str]:
