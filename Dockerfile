@@ -32,7 +32,11 @@ LABEL org.opencontainers.image.title="order-execution-bridge" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /opt/bridge /opt/bridge
-# PYTHONDONTWRITEBYTECODE: the root file system is read-only, and pip has compiled what there is.
+COPY deploy/healthy.py /opt/bridge/
+# Base images leave out the standard library's bytecode, and the root file system is read-only: every start would compile
+# it again, for nothing. One import of everything writes what is needed; of the packages pip has written it.
+RUN /opt/bridge/bin/python -c "import services.order_executor.executor, services.fill_listener.markets, \
+    services.local_exchange.server, services.command_line.__main__, shared.service, encodings.idna"
 ENV PATH=/opt/bridge/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
@@ -43,6 +47,6 @@ USER 10001:10001
 WORKDIR /tmp
 EXPOSE 9464
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"BRIDGE_METRICS_PORT\"]}/healthz', timeout=3)"]
+HEALTHCHECK --interval=2s --timeout=5s --start-period=10s --retries=5 \
+    CMD ["python", "-I", "-S", "/opt/bridge/healthy.py"]
 CMD ["bridge", "--help"]

@@ -11,7 +11,6 @@ import signal
 import sys
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-import psycopg
 import structlog
 import uvloop
 from opentelemetry.trace import NoOpTracer
@@ -175,7 +174,7 @@ async def _reach_database(
     while True:
         try:
             return await _checked_pool(name, configuration, metrics)
-        except (*DATABASE_AWAY, psycopg.OperationalError) as error:
+        except DATABASE_AWAY as error:
             log.warning("database.away", error=str(error), retry_s=retry_s)
         except DATABASE_REFUSES as error:
             raise ConfigurationError(

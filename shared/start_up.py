@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import psycopg
 import structlog
 
 from shared.database.contract import compare, load_contract, read_schema
@@ -18,26 +17,18 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-CONNECT_TIMEOUT_S = 5
-
 
 async def refuse_unsafe(configuration: Configuration, pool: Pool, metrics: Metrics) -> None:
     """Refuse tables we would read or write wrongly, and live trading on a server that may lose commits.
 
     Raises:
         ConfigurationError: with what to do.
-        OSError, asyncpg.PostgresError, psycopg.OperationalError: the database went away meanwhile.
+        OSError, asyncpg.PostgresError: the database went away meanwhile.
 
     """
-    contract = load_contract()
-    reader = await psycopg.AsyncConnection.connect(
-        configuration.database.work_dsn,
-        connect_timeout=CONNECT_TIMEOUT_S,
-        target_session_attrs="read-write",
-        prepare_threshold=None,
-    )
-    async with reader:
-        differences = compare(contract, await read_schema(reader))
+    async with pool.acquire() as connection:
+        differences = compare(load_contract(), await read_schema(connection))
+        told = await durability(connection)
     for warning in differences.warnings:
         log.warning("contract.differs", difference=warning)
     metrics.contract_warnings.set(len(differences.warnings))
@@ -46,8 +37,6 @@ async def refuse_unsafe(configuration: Configuration, pool: Pool, metrics: Metri
             "The bot's tables are not those this version knows: " + " ".join(differences.fatal)
         )
     guards = configuration.guards
-    async with pool.acquire() as connection:
-        told = await durability(connection)
     complaints = told.complaints(standbys_fenced=guards.standbys_fenced == "declared")
     for complaint in complaints:
         log.warning("durability", complaint=complaint)

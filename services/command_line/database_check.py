@@ -73,9 +73,12 @@ def contract(settings: DatabaseSettings) -> Iterator[Finding]:
     """Compare the bot's tables with those we know."""
 
     async def read() -> tuple[tuple[str, ...], tuple[str, ...]]:
-        async with await psycopg.AsyncConnection.connect(settings.work_dsn) as connection:
+        connection = await asyncpg.connect(settings.work_dsn)
+        try:
             differences = compare(load_contract(), await read_schema(connection))
-            return differences.fatal, differences.warnings
+        finally:
+            await connection.close()
+        return differences.fatal, differences.warnings
 
     fatal, warnings = asyncio.run(read())
     for sentence in fatal:

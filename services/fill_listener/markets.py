@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from services.fill_listener import books, telegram
+from services.fill_listener import books
 from services.fill_listener.aside import keep_doing
 from services.fill_listener.feed import keep_notifying
 from services.fill_listener.listener import FillListener, new_name
@@ -47,6 +47,8 @@ class MarketListeners:
         options, metrics, pool = self._around.configuration.options, self._around.metrics, self._around.pool
         work: dict[str, Coroutine[None, None, None]] = {"feed": keep_notifying(pool)}
         if options.telegram_token is not None:
+            from services.fill_listener import telegram  # its HTTP client takes 0.2 s to import
+
             token = options.telegram_token.get_secret_value()
             teller = telegram.Telegram(pool, options.telegram_url, token, metrics)
             work["telegram"] = keep_doing("telegram", teller.tell, metrics, every_s=telegram.EVERY_S)

@@ -13,12 +13,12 @@ import json
 import re
 from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from psycopg import AsyncConnection
+    from shared.database.connect import Connection
 
 _NUMERIC = re.compile(r"numeric(?:\((\d+),(\d+)\))?")
 _VARYING = re.compile(r"character varying(?:\((\d+)\))?|text")
@@ -119,12 +119,12 @@ GROUP BY t.typname
 """
 
 
-async def read_schema(connection: AsyncConnection[tuple[Any, ...]]) -> Schema:
+async def read_schema(connection: Connection) -> Schema:
     """Read tables and enums of schema `public`; needs no right on any of them."""
     tables: dict[str, dict[str, Column]] = {}
-    async for table, name, kind, nullable, has_default in await connection.execute(_COLUMNS):
+    for table, name, kind, nullable, has_default in await connection.fetch(_COLUMNS):
         tables.setdefault(table, {})[name] = Column(kind, nullable, has_default)
-    labels = await (await connection.execute(_LABELS)).fetchall()
+    labels = await connection.fetch(_LABELS)
     return Schema(tables=tables, enums={name: tuple(values) for name, values in labels})
 
 

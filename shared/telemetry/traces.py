@@ -14,10 +14,6 @@ from typing import TYPE_CHECKING
 from opentelemetry import context as current
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 if TYPE_CHECKING:
@@ -25,6 +21,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import datetime
 
+    from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
 
     from shared.telemetry.redaction import Redactor
@@ -164,13 +161,7 @@ async def tracing(
     if endpoint is None and exporter is None:
         yield Tracing(trace.NoOpTracer(), redactor)
         return
-    exporter = exporter or _otlp(endpoint or "")
-    provider = TracerProvider(
-        resource=Resource.create({"service.name": service}),
-        sampler=ParentBased(TraceIdRatioBased(ratio)),
-        shutdown_on_exit=False,
-    )
-    provider.add_span_processor(BatchSpanProcessor(exporter, export_timeout_millis=EXPORT_TIMEOUT_S * 1000))
+    provider = _provider(service, ratio, exporter or _otlp(endpoint or ""))
     try:
         yield Tracing(provider.get_tracer("bridge"), redactor)
     finally:
@@ -178,8 +169,26 @@ async def tracing(
         await asyncio.to_thread(provider.shutdown)
 
 
+# The SDK and its exporter are imported only where a collector is configured: together they take 0.3 s, which
+# a start without traces need not spend.
+
+
+def _provider(service: str, ratio: float, exporter: SpanExporter) -> TracerProvider:
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+
+    provider = TracerProvider(
+        resource=Resource.create({"service.name": service}),
+        sampler=ParentBased(TraceIdRatioBased(ratio)),
+        shutdown_on_exit=False,
+    )
+    provider.add_span_processor(BatchSpanProcessor(exporter, export_timeout_millis=EXPORT_TIMEOUT_S * 1000))
+    return provider
+
+
 def _otlp(endpoint: str) -> SpanExporter:
-    # Imported only where it is used: it takes 0.2 s, which a start without traces need not spend.
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
     return OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=EXPORT_TIMEOUT_S)

@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 
 import psycopg
 
-from services.command_line.top import Top, picture_of
+from services.command_line.top_screen import Top, picture_of
 from shared.database.top import Picture
 
 SNAPSHOT = Path(__file__).with_name("top.txt")

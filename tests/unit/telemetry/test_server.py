@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -113,3 +115,70 @@ async def test_an_address_in_use_is_said_at_the_start(readiness):
         with pytest.raises(OSError, match="in use"):
             async with serving(registry, readiness, redactor, host="127.0.0.1", port=port):
                 pass
+
+
+async def exchanged(port: int, sent: bytes) -> bytes:
+    """What a client that writes these bytes is told before the connection is closed."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(sent)
+    try:
+        return await asyncio.wait_for(reader.read(), 10)
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("sent", "answer"),
+    [
+        (b"GET /nowhere HTTP/1.1\r\n\r\n", b"HTTP/1.1 404 Not Found\r\n"),
+        (b"POST /metrics HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", b"HTTP/1.1 405 Method Not Allowed\r\n"),
+        (b"\x16\x03\x01 what\r\n\r\n", b"HTTP/1.1 400 Bad Request\r\n"),
+        (b"GET /healthz HTTP/1.1\r\nX: " + b"x" * 9000 + b"\r\n\r\n", b"HTTP/1.1 400 Bad Request\r\n"),
+        (b"GET /healthz?probe=1 HTTP/1.0\r\n\r\n", b"HTTP/1.1 200 OK\r\n"),
+    ],
+)
+async def test_what_is_no_request_of_ours(readiness, sent, answer):
+    """Another path, a body, another protocol, an endless header: told so, or hung up on; nothing breaks."""
+    async with serving(Metrics(EXECUTOR).registry, readiness, Redactor(), host="127.0.0.1", port=0) as port:
+        assert (await exchanged(port, sent)).startswith(answer)
+        assert (await exchanged(port, b"GET /healthz HTTP/1.1\r\n\r\n")).endswith(b"\r\n\r\nok\n")
+
+
+async def test_a_head_request_has_no_body(readiness):
+    """Some probes ask for the head alone."""
+    async with serving(Metrics(EXECUTOR).registry, readiness, Redactor(), host="127.0.0.1", port=0) as port:
+        told = await exchanged(port, b"HEAD /healthz HTTP/1.1\r\n\r\n")
+    assert b"Content-Length: 3\r\n" in told
+    assert told.endswith(b"\r\n\r\n")
+
+
+async def test_who_says_nothing_is_hung_up_on(readiness, monkeypatch):
+    """A connection that never asks is closed, and one that is open does not hold up the end."""
+    monkeypatch.setattr(server, "REQUEST_TIMEOUT_S", 0.01)
+    registry = Metrics(EXECUTOR).registry
+    async with serving(registry, readiness, Redactor(), host="127.0.0.1", port=0) as port:
+        assert await exchanged(port, b"GET /hea") == b""
+        monkeypatch.setattr(server, "REQUEST_TIMEOUT_S", 3600)
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        assert b"ok" in await exchanged(port, b"GET /healthz HTTP/1.1\r\n\r\n")
+    writer.close()
+
+
+async def probed(*arguments: str) -> tuple[int | None, str]:
+    """What the containers' health probe says, as the image runs it."""
+    script = str(Path(__file__).parents[3] / "deploy/healthy.py")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-I", "-S", script, *arguments, stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await process.communicate()
+    return process.returncode, said.decode()
+
+
+async def test_the_containers_probe(readiness):
+    """It believes 200 only, and says what it was told."""
+    readiness.add("database", lambda: State(ready=False, sentence="away"))
+    async with serving(Metrics(EXECUTOR).registry, readiness, Redactor(), host="127.0.0.1", port=0) as port:
+        assert await probed(str(port)) == (0, "HTTP/1.1 200 OK\n")
+        assert await probed(str(port), "/readyz") == (1, "HTTP/1.1 503 Service Unavailable\n")
+    code, said = await probed(str(port))
+    assert (code, "does not answer" in said) == (1, True)
