@@ -336,7 +336,9 @@ class TelemetrySettings(Settings):
         "BRIDGE_METRICS_PORT_FILE", "Where the port is written once it is bound.", None
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Lower] = variable(
-        "BRIDGE_LOG_LEVEL", "`debug`, `info`, `warning` or `error`.", "info"
+        "BRIDGE_LOG_LEVEL",
+        "`debug`, `info`, `warning` or `error`. An attempt's line (`order.claimed`) is written at any.",
+        "info",
     )
     otlp_endpoint: str | None = variable(
         "OTEL_EXPORTER_OTLP_ENDPOINT",

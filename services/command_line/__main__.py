@@ -10,6 +10,7 @@ from services.command_line import (
     demo,
     doctor,
     epoch,
+    examples,
     exchange,
     flatten,
     grants,
@@ -64,6 +65,7 @@ app.add_typer(accounts.app, name="accounts", rich_help_panel=SET_UP)
 app.add_typer(keys.app, name="keys", rich_help_panel=SET_UP)
 app.add_typer(epoch.app, name="epoch", rich_help_panel=SET_UP)
 app.command("prune", rich_help_panel=SET_UP)(prune.prune)
+examples.teach(app)
 
 
 def main() -> None:

@@ -203,7 +203,10 @@ def prefer(
         if forget:
             if not preferences.forget(connection, user_id, strategy_id):
                 raise CommandError("There was no such preference.", ExitCode.NOT_FOUND)
-            typer.echo("Forgotten.")
+            if as_json:
+                print_json({"user": user_id, "strategy": strategy_id, "account": None})
+            else:
+                typer.echo("Forgotten.")
             return
         assert account_id is not None
         if not preferences.prefer(connection, user_id, strategy_id, account_id, by=operator_name()):

@@ -14,6 +14,7 @@ import signal
 import statistics
 import sys
 import time
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -27,6 +28,7 @@ from services.command_line import demo_futures
 from services.command_line.demo_script import Wanted, script
 from services.command_line.local_testnet import LocalTestnet, LocalTestnetError
 from services.command_line.stand_in_bot import Bot
+from services.command_line.terminal import Json  # noqa: TC001 -- read at run time
 from shared.database.embedded import EmbeddedServerError
 from shared.domain.attempt import client_order_id
 from shared.domain.money import plain
@@ -364,6 +366,18 @@ def command(
     database_url: Annotated[
         str | None, typer.Option(help="An empty PostgreSQL database, where no embedded one is to be had.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
-    """Show the whole bridge at work on this machine: bot, database, exchange, executor, listener."""
-    raise typer.Exit(run(keep=keep, database_url=database_url, testnet=testnet))
+    """Show the whole bridge at work on this machine: bot, database, exchange, executor, listener.
+
+    With --json the story goes to stderr and the report to stdout. Exit code 1: something was not as it
+    should be.
+    """
+    if not as_json:
+        raise typer.Exit(run(keep=keep, database_url=database_url, testnet=testnet))
+    PROOF.unlink(missing_ok=True)
+    with redirect_stdout(sys.stderr):
+        code = run(keep=keep, database_url=database_url, testnet=testnet)
+    if PROOF.exists():
+        typer.echo(PROOF.read_text())
+    raise typer.Exit(code)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from psycopg import sql
 
+from services.command_line.terminal import Json, print_json
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -145,39 +147,53 @@ def command(
     after_migrate: Annotated[
         bool, typer.Option("--after-migrate", help="With --separate: what follows every `bridge migrate`.")
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """Print the SQL that the owner of the bot's tables must run for the bridge's role."""
     if separate or after_migrate:
-        _print_separate(role, revoke=revoke, after_migrate=after_migrate)
-        return
-    if revoke:
-        print(f"-- Run as the owner of the bot's tables, after `bridge uninstall`; then: DROP ROLE {role};")
+        comments, statements = _separate(role, revoke=revoke, after_migrate=after_migrate)
     else:
-        print("-- Run once before `bridge migrate`, as a superuser, or as the owner of the bot's tables")
-        print("-- if it may act for the bridge's role. That role must exist:")
-        print(f"-- CREATE ROLE {role} LOGIN PASSWORD '...';")
-    for statement in revocations(role) if revoke else grants(role):
-        print(f"{statement};")
+        comments, statements = _one_role(role, revoke=revoke)
+    if as_json:
+        print_json({"comments": comments, "statements": list(statements)})
+        return
+    for comment in comments:
+        typer.echo(f"-- {comment}")
+    for statement in statements:
+        typer.echo(f"{statement};")
 
 
-def _print_separate(prefix: str, *, revoke: bool, after_migrate: bool) -> None:
+def _one_role(role: str, *, revoke: bool) -> tuple[list[str], Iterator[str]]:
+    if revoke:
+        after = f"Run as the owner of the bot's tables, after `bridge uninstall`; then: DROP ROLE {role};"
+        return [after], revocations(role)
+    before = [
+        "Run once before `bridge migrate`, as a superuser, or as the owner of the bot's tables",
+        "if it may act for the bridge's role. That role must exist:",
+        f"CREATE ROLE {role} LOGIN PASSWORD '...';",
+    ]
+    return before, grants(role)
+
+
+def _separate(prefix: str, *, revoke: bool, after_migrate: bool) -> tuple[list[str], Iterator[str]]:
     from services.command_line import roles  # it is made of what stands above
 
     names = roles.role_names(prefix)
     if revoke:
-        print("-- Run as a superuser in this database, after `bridge uninstall`; then DROP ROLE each.")
-        statements = roles.taken_back(prefix)
-    elif after_migrate:
-        print(f"-- Run as {names['migrator']}, which owns our tables, after every `bridge migrate`.")
-        statements = roles.on_our_tables(prefix)
-    else:
-        print("-- Run once before `bridge migrate`, as a superuser. The roles must exist:")
-        for name, role in roles.ROLES.items():
-            print(f"-- CREATE ROLE {names[name]} LOGIN PASSWORD '...';  -- {role.purpose}")
-        print("-- Then migrate as the first of them, and run what `bridge grants --after-migrate` prints.")
-        statements = roles.on_the_bots_tables(prefix)
-    for statement in statements:
-        print(f"{statement};")
+        after = "Run as a superuser in this database, after `bridge uninstall`; then DROP ROLE each."
+        return [after], roles.taken_back(prefix)
+    if after_migrate:
+        owner = f"Run as {names['migrator']}, which owns our tables, after every `bridge migrate`."
+        return [owner], roles.on_our_tables(prefix)
+    before = [
+        "Run once before `bridge migrate`, as a superuser. The roles must exist:",
+        *(
+            f"CREATE ROLE {names[name]} LOGIN PASSWORD '...';  -- {role.purpose}"
+            for name, role in roles.ROLES.items()
+        ),
+        "Then migrate as the first of them, and run what `bridge grants --after-migrate` prints.",
+    ]
+    return before, roles.on_the_bots_tables(prefix)
 
 
 def filled(template: str, role: str, target: str = "") -> str:

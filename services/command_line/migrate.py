@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import typer
 
+from services.command_line.terminal import CommandError, Json, print_json
 from shared.database.migrate import MigrationError, migrate
 from shared.settings import DatabaseSettings, load
 
 
-def command() -> None:
+def command(as_json: Json = False) -> None:
     """Apply the migrations that the database does not have yet; run it again at will."""
     database_url = load(DatabaseSettings).work_dsn
     try:
         done = migrate(database_url, waiting=lambda why: typer.echo(f"waiting: {why}", err=True))
     except MigrationError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
+        raise CommandError(str(error)) from error
+    if as_json:
+        print_json({"applied": [{"version": one.version, "name": one.name} for one in done]})
+        return
     for migration in done:
         typer.echo(f"applied {migration.version:04} {migration.name}")
     if not done:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.command_line import journal
-from services.command_line.exchange_access import NotAskedError, access, base_url_of
+from services.command_line.exchange_access import access, base_url_of
 from services.command_line.session import connected, find_account
 from services.command_line.settling import compare_epoch, report_of, settle_now
 from services.command_line.terminal import SHORT_ID, CommandError, ExitCode, Json, print_json, table
@@ -35,6 +35,7 @@ class Asked:
 
     Attributes:
         order: the row.
+        market: spot or futures.
         symbol: as the exchange writes it.
         exchange: what the exchange said.
         found: it has the order.
@@ -45,6 +46,7 @@ class Asked:
     """
 
     order: UUID
+    market: Market
     symbol: str
     exchange: str
     found: bool
@@ -65,10 +67,10 @@ def reconcile(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Ask the exchange now for every spot order that is not over or whose fills do not add up.
+    """Ask the exchange now for every order that is not over or whose fills do not add up, on both markets.
 
     What it says is settled like any other report; what it does not show changes nothing (a running executor
-    judges that). The listeners do the same every three minutes, futures included, which are left to them.
+    judges that). The listeners do the same every three minutes.
 
     With --journal, rows that a restored database has lost are written again from the lines `order.claimed`,
     and asked about like the rest. Lines of rows that are there change nothing; repeating it is harmless.
@@ -79,41 +81,37 @@ def reconcile(
         restored = journal.restore(connection, journal.read(journal_file)) if journal_file else None
         asked: list[Asked] = []
         problems: list[str] = []
-        left_out = 0
         for row in operator.run(connection, "to_reconcile", only):
-            if row["market"] != Market.SPOT:
-                left_out += 1
-                continue
             try:
-                asked += _reconcile(connection, row["account_id"])
-            except (NotAskedError, CommandError) as error:
-                problems.append(f"account {row['account_id']}: {error}")
+                asked += _reconcile(connection, row["account_id"], Market(row["market"]))
+            except CommandError as error:
+                problems.append(f"account {row['account_id']}, {row['market']}: {error}")
     if as_json:
         print_json(
             {
                 "restored": None if restored is None else asdict(restored),
                 "orders": [asdict(one) for one in asked],
-                "futures_accounts_left_to_the_listener": left_out,
                 "problems": problems,
             }
         )
     else:
-        _tell(restored, asked, left_out)
+        _tell(restored, asked)
     if problems:
         raise CommandError("\n".join(problems), ExitCode.UNREACHABLE)
 
 
-def _tell(restored: journal.Restored | None, asked: list[Asked], left_out: int) -> None:
+def _tell(restored: journal.Restored | None, asked: list[Asked]) -> None:
     if restored is not None:
         typer.echo(
             f"{restored.lines} lines: {restored.orders} rows with {restored.attempts} attempts were gone and "
             f"are there again; {restored.strange} are of accounts that are not here."
         )
     if asked:
-        columns = ("order", "symbol", "exchange", "executed before", "executed", "status")
+        columns = ("order", "market", "symbol", "exchange", "executed before", "executed", "status")
         rows = [
             (
                 str(one.order)[:SHORT_ID],
+                one.market,
                 one.symbol,
                 one.exchange,
                 one.executed_before,
@@ -124,39 +122,40 @@ def _tell(restored: journal.Restored | None, asked: list[Asked], left_out: int) 
         ]
         typer.echo(table(columns, rows))
     else:
-        typer.echo("No spot order is open, unknown or short of fills.")
-    if left_out:
-        typer.echo(f"{left_out} accounts have futures orders: a running listener asks for them.")
+        typer.echo("No order is open, unknown or short of fills.")
 
 
-def _reconcile(connection: Connection, account_id: UUID) -> list[Asked]:
-    """Ask for all orders of one account, then settle what was said."""
+def _reconcile(connection: Connection, account_id: UUID, market: Market) -> list[Asked]:
+    """Ask for all orders of one account on one market, then settle what was said."""
     account = accounts.read_account(connection, account_id)
     if account is None:
         raise CommandError("it is gone", ExitCode.NOT_FOUND)
     compare_epoch(account_id)  # also makes attempts unknown whose worker died
     attempts = [
-        read_attempt(row) for row in operator.run(connection, "open_attempts", [account_id], str(Market.SPOT))
+        read_attempt(row) for row in operator.run(connection, "open_attempts", [account_id], str(market))
     ]
-    environment_epoch = accounts.environment_epoch(connection, base_url_of(account, Market.SPOT))
-    answers = asyncio.run(_ask(account, attempts, environment_epoch))
-    return [_settled(attempt, why, report) for attempt, (why, report) in zip(attempts, answers, strict=True)]
+    environment_epoch = accounts.environment_epoch(connection, base_url_of(account, market))
+    answers = asyncio.run(_ask(account, market, attempts, environment_epoch))
+    return [
+        _settled(market, attempt, why, report)
+        for attempt, (why, report) in zip(attempts, answers, strict=True)
+    ]
 
 
 async def _ask(
-    account: StoredAccount, attempts: list[OpenAttempt], environment_epoch: int
+    account: StoredAccount, market: Market, attempts: list[OpenAttempt], environment_epoch: int
 ) -> list[tuple[str, OrderReport | None]]:
-    async with access(account, Market.SPOT) as exchange:
+    async with access(account, market) as exchange:
         return [await _ask_for(exchange, attempt, environment_epoch) for attempt in attempts]
 
 
 async def _ask_for(
     exchange: Access, attempt: OpenAttempt, environment_epoch: int
 ) -> tuple[str, OrderReport | None]:
-    looked = await exchange.look_for(attempt.symbol, attempt.client_order_id)
+    looked = await exchange.look_for(attempt.symbol, attempt.client_order_id, conditional=attempt.conditional)
     if looked.order is None:
         return looked.why, None
-    origin = FillOrigin(attempt.account_id, Market.SPOT, environment_epoch, attempt.pair)
+    origin = FillOrigin(attempt.account_id, exchange.market, environment_epoch, attempt.pair)
     try:
         report = await report_of(
             exchange, looked.order, order_id=attempt.order_id, number=attempt.number, origin=origin
@@ -166,10 +165,11 @@ async def _ask_for(
     return looked.why, report
 
 
-def _settled(attempt: OpenAttempt, why: str, report: OrderReport | None) -> Asked:
+def _settled(market: Market, attempt: OpenAttempt, why: str, report: OrderReport | None) -> Asked:
     lines = settle_now(report).lines if report is not None else ()
     return Asked(
         order=attempt.order_id,
+        market=market,
         symbol=attempt.symbol,
         exchange=why,
         found=report is not None,

@@ -6,22 +6,27 @@ from typing import Annotated
 
 import typer
 
+from services.command_line.terminal import CommandError, Json, print_json
 from shared.database.migrate import MigrationError, uninstall
 from shared.settings import DatabaseSettings, load
 
 
 def command(
     yes: Annotated[bool, typer.Option(help="Do not ask; the record of fills and events is lost.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Drop our trigger and schema `bridge`, with everything recorded in it. Stop the services first."""
     database_url = load(DatabaseSettings).work_dsn
     if not yes:
-        typer.confirm("This deletes the bridge's record of attempts, fills and events. Go on?", abort=True)
+        question = "This deletes the bridge's record of attempts, fills and events. Go on?"
+        typer.confirm(question, abort=True, err=True)
     try:
         removed = uninstall(database_url, waiting=lambda why: typer.echo(f"waiting: {why}", err=True))
     except MigrationError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
+        raise CommandError(str(error)) from error
+    if as_json:
+        print_json({"removed": removed})
+        return
     if not removed:
         typer.echo("nothing to do: the bridge is not installed in this database")
         return

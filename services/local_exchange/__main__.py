@@ -16,7 +16,7 @@ from services.local_exchange.server import RunningExchange, running_exchange
 from services.local_exchange.settings import DEFAULT_ACCOUNTS, Settings
 
 
-def settings_from(arguments: list[str]) -> Settings:
+def settings_from(arguments: list[str]) -> tuple[Settings, bool]:
     """Read the command line.
 
     Raises:
@@ -32,6 +32,7 @@ def settings_from(arguments: list[str]) -> Settings:
     parser.add_argument("--futures-port", type=int, default=0)
     parser.add_argument("--admin-port", type=int, default=0)
     parser.add_argument("--port-file", type=Path, help="write the bound ports and URLs here, as JSON")
+    parser.add_argument("--json", action="store_true", help="say ports and URLs as one line of JSON")
     parser.add_argument("--accounts", type=Path, help="JSON list of accounts")
     for name in (
         "seed",
@@ -55,7 +56,8 @@ def settings_from(arguments: list[str]) -> Settings:
             accounts = tuple(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, json.JSONDecodeError) as unreadable:
             parser.error(f"--accounts {path}: {unreadable}")
-    return Settings(accounts=accounts, **chosen)
+    as_json: bool = chosen.pop("json")
+    return Settings(accounts=accounts, **chosen), as_json
 
 
 def banner(running: RunningExchange, settings: Settings) -> str:
@@ -78,7 +80,7 @@ def banner(running: RunningExchange, settings: Settings) -> str:
     return "\n".join(lines)
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings, *, as_json: bool) -> None:
     """Run until SIGTERM or SIGINT."""
     gc.freeze()
     gc.set_threshold(50_000, 50, 100)  # the ledger only grows; the default spends a sixth of the time on it
@@ -87,14 +89,16 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with running_exchange(settings) as running:
-        sys.stdout.write(banner(running, settings) + "\n")
+        said = json.dumps(running.urls()) if as_json else banner(running, settings)
+        sys.stdout.write(said + "\n")
         sys.stdout.flush()
         await stop.wait()
 
 
 def main() -> None:
     """Entry point."""
-    uvloop.run(serve(settings_from(sys.argv[1:])))
+    settings, as_json = settings_from(sys.argv[1:])
+    uvloop.run(serve(settings, as_json=as_json))
 
 
 if __name__ == "__main__":

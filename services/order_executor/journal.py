@@ -2,20 +2,20 @@
 
 A database restored from an hour ago has lost both; `bridge reconcile --journal` reads these lines
 (`shared/database/restore_orders.sql`). The bot's reasoning stays out: it may be long, and nothing needs it.
+The lines are a record, not messages: BRIDGE_LOG_LEVEL does not silence them.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from shared.domain.money import plain
+from shared.telemetry import logs
 
 if TYPE_CHECKING:
     from services.order_executor.send import Claimed
 
-log = structlog.get_logger(__name__)
+log = logs.record(__name__)
 
 
 def write(claimed: Claimed, recv_window_ms: int) -> None:

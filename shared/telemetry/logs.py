@@ -92,6 +92,18 @@ def configure(service: str, level: str, redactor: Redactor, file: BinaryIO | Non
     )
 
 
+def record(name: str) -> Any:
+    """Return a logger whose lines are written at every level: for what is a record, not a message.
+
+    Args:
+        name: of the module.
+
+    """
+    return structlog.wrap_logger(
+        None, wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET), logger_factory_args=(name,)
+    )
+
+
 def about(
     *, order_id: UUID | None = None, account_id: UUID | None = None, attempt: int | None = None
 ) -> AbstractContextManager[None]:

@@ -252,7 +252,38 @@ def test_reconcile_settles_what_the_exchange_shows(
     row = bot.read_order(order)
     assert (row["status"], str(row["filled_amount"]).rstrip("0")) == ("filled", asked["executed"].rstrip("0"))
     assert [position["status"] for position in bot.read_positions(row["user_id"])] == ["open"]
-    assert "No spot order" in terminal.run("reconcile")
+    assert "No order is open" in terminal.run("reconcile")
+
+
+def test_reconcile_asks_for_futures_orders_where_they_are(
+    terminal: Terminal, exchange: AtExchange, bot: Bot, account: tuple[UUID, UUID], database: str
+) -> None:
+    """One order filled, a stop rests with the algo service, another stop triggered: each is found."""
+    stop: dict[str, Any] = {
+        "parameters": "algoType=CONDITIONAL&symbol=BTCUSDT",
+        "type": "stop_market",
+    }
+    filled, filled_name = unknown_future(exchange, bot, account, database)
+    resting, resting_name = unknown_future(exchange, bot, account, database, stop_price=90000, **stop)
+    fired, fired_name = unknown_future(
+        exchange, bot, account, database, stop_price=69000, side="sell", amount=280, **stop
+    )
+    conditional = {"algoType": "CONDITIONAL", "type": "STOP_MARKET"}
+    exchange.place_future(filled_name)
+    exchange.place_future(resting_name, triggerPrice="90000", **conditional)
+    exchange.place_future(fired_name, triggerPrice="69000", side="SELL", **conditional)
+    exchange.admin("POST", "/price", {"symbol": "BTCUSDT", "market": "futures", "price": "68000"})
+    told = {one["order"]: one for one in terminal.json("reconcile")["orders"]}
+    assert {one["market"] for one in told.values()} == {"futures"}
+    assert told[str(filled)]["status"] == "filled"
+    assert (told[str(resting)]["found"], told[str(resting)]["status"]) == (True, "open")
+    assert "conditional order" in told[str(resting)]["exchange"]
+    assert (told[str(fired)]["found"], told[str(fired)]["status"]) == (True, "filled")
+    (position,) = bot.read_positions(account[0])
+    assert (position["market_type"], position["status"]) == ("futures", "closed")
+    assert position["realized_pnl"] < 0
+    (again,) = terminal.json("reconcile")["orders"]
+    assert (again["order"], again["executed"]) == (str(resting), "0")
 
 
 def test_reconcile_concludes_nothing_from_an_empty_answer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -11,13 +12,11 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-import typer
 from psycopg import errors
 from typer.testing import CliRunner
 
 from services.command_line import grants
-from services.command_line import migrate as migrate_verb
-from services.command_line import uninstall as uninstall_verb
+from services.command_line.__main__ import app
 from shared.database.migrate import (
     Migration,
     MigrationError,
@@ -316,27 +315,26 @@ def test_an_unreachable_database_is_a_sentence() -> None:
 
 def test_the_verbs(installation: Installation) -> None:
     """`bridge grants`, `bridge migrate` and `bridge uninstall` as a person types them."""
-    application = typer.Typer()
-    application.command("grants")(grants.command)
-    application.command("migrate")(migrate_verb.command)
-    application.command("uninstall")(uninstall_verb.command)
     environment = {"BRIDGE_DATABASE_URL": installation.bridge}
     runner = CliRunner()
 
     def typed(*words: str, answer: str | None = None) -> tuple[int, str]:
-        result = runner.invoke(application, words, env=environment, input=answer)
+        result = runner.invoke(app, words, env=environment, input=answer)
         return result.exit_code, result.output
 
     code, printed = typed("migrate")
     assert (code, "bridge grants" in printed) == (1, True)
     code, printed = typed("grants", "--role", installation.role)
     installation.run(printed)
-    code, printed = typed("migrate")
-    assert (code, printed.splitlines()[0]) == (0, f"applied 0001 {OURS[0].name}")
+    statements = json.loads(typed("grants", "--role", installation.role, "--json")[1])["statements"]
+    assert statements
+    assert all(f"{statement};" in printed for statement in statements)
+    code, printed = typed("migrate", "--json")
+    assert (code, json.loads(printed)["applied"][0]) == (0, {"version": 1, "name": OURS[0].name})
     assert typed("migrate") == (0, "nothing to do: the schema is up to date\n")
-    assert typed("uninstall", answer="n\n")[0] == 1
+    assert typed("uninstall", "--json", answer="n\n")[0] == 1
     assert recorded(installation.admin) != {}
-    assert typed("uninstall", "--yes")[0] == 0
+    assert json.loads(typed("uninstall", "--yes", "--json")[1]) == {"removed": True}
     assert recorded(installation.admin) == {}
     assert typed("uninstall", "--yes")[1].startswith("nothing to do")
     code, printed = typed("grants", "--role", installation.role, "--revoke")

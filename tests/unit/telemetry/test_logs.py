@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry.sdk.trace import TracerProvider
 
+from services.order_executor import journal
 from shared.telemetry import logs
 from shared.telemetry.redaction import Redactor
 
@@ -50,6 +51,21 @@ def test_a_line(lines):
         "BTCUSDT",
     )
     assert datetime.fromisoformat(line["timestamp"]).utcoffset() == timedelta(0)
+
+
+def test_the_journal_is_written_at_any_level(lines, monkeypatch):
+    """A database restored from an hour ago is completed from these lines: no level may silence them."""
+    monkeypatch.setattr(journal, "line_of", lambda *_: {"client_order_id": "b1-1"})
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    try:
+        structlog.get_logger("some.module").warning("unheard")
+        journal.write(None, 5000)
+    finally:
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
+    line = lines()[-1]
+    assert (line["event"], line["level"], line["client_order_id"]) == ("order.claimed", "info", "b1-1")
+    assert line["service"] == "order_executor"
+    assert "unheard" not in [one["event"] for one in lines()]
 
 
 def test_levels(lines):
