@@ -23,7 +23,7 @@ from shared.database.connect import DATABASE_AWAY
 from shared.database.foreign import installed_at
 from shared.database.unknowns import known_exchange_orders
 from shared.domain.attempt import parse_client_order_id
-from shared.domain.fill import FillOrigin, UnreadablePayloadError
+from shared.domain.fill import FillOrigin, UnreadablePayloadError, objects_of, whole_of
 from shared.domain.money import parse_decimal
 from shared.domain.reports import report_of_query
 
@@ -158,10 +158,11 @@ class BackgroundRound:
             )
             if not isinstance(answer, Answer) or not answer.ok or not isinstance(answer.body, list):
                 return False
-            await self._take_in(account, symbol, answer.body)
-            if len(answer.body) < FULL_PAGE:
+            orders = objects_of(answer.body)
+            await self._take_in(account, symbol, orders)
+            if len(orders) < FULL_PAGE:
                 return True
-            start = {"from_order_id": int(answer.body[-1]["orderId"]) + 1}
+            start = {"from_order_id": whole_of(orders[-1], "orderId") + 1}
 
     async def _take_in(self, account: Account, symbol: str, orders: Sequence[Mapping[str, Any]]) -> None:
         by_id = {str(order.get("orderId")): order for order in orders}

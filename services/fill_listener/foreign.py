@@ -16,7 +16,7 @@ from services.fill_listener.strangers import count_in, flag_of
 from shared.database import foreign
 from shared.database.foreign import ExternalOrder
 from shared.domain.attempt import parse_bot_client_order_id
-from shared.domain.fill import FillOrigin, UnreadablePayloadError, decimal_of, text_of
+from shared.domain.fill import FillOrigin, UnreadablePayloadError, decimal_of, object_of, text_of
 from shared.domain.futures_fills import fill_from_event
 from shared.domain.money import parse_decimal
 from shared.domain.order import Market
@@ -200,7 +200,7 @@ def listed(order: Mapping[str, Any], account_id: UUID, market: Market) -> Extern
         UnreadablePayloadError: its symbol or its executed quantity is missing.
 
     """
-    client_order_id = str(order.get("clientOrderId") or "")
+    client_order_id = str(object_of(order).get("clientOrderId") or "")
     return ExternalOrder(
         account_id=account_id,
         market=market,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
 import structlog
@@ -21,9 +20,11 @@ from shared.binance.user_stream import StreamDownError
 from shared.database import streams
 from shared.database.connect import DATABASE_AWAY
 from shared.domain.fees import usd_value
+from shared.domain.money import parse_decimal
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from decimal import Decimal
     from uuid import UUID
 
     from services.fill_listener.accounts import Accounts
@@ -197,8 +198,8 @@ class Marker:
         for row in answer.body:
             try:
                 if row["symbol"] in symbols:
-                    self._prices.setdefault(row["symbol"], Decimal(row["price"]))
-            except (KeyError, TypeError, InvalidOperation):
+                    self._prices.setdefault(row["symbol"], parse_decimal(row["price"]))
+            except (KeyError, TypeError, ValueError):
                 continue
 
     def _learn(self, symbol: str, price: Decimal) -> None:

@@ -21,9 +21,16 @@ from shared.database.ledger import store_external_fills
 from shared.database.positions import apply_fills
 from shared.database.unknowns import known_exchange_orders
 from shared.domain.attempt import parse_client_order_id
-from shared.domain.fill import LIQUIDATION, FillOrigin, UnreadablePayloadError
+from shared.domain.fill import (
+    LIQUIDATION,
+    FillOrigin,
+    UnreadablePayloadError,
+    decimal_of,
+    object_of,
+    objects_of,
+    whole_of,
+)
 from shared.domain.futures_fills import fill_from_trade
-from shared.domain.money import parse_decimal
 from shared.domain.order import Market
 from shared.domain.reports import report_of_query, with_trades
 
@@ -135,12 +142,12 @@ class Strangers:
             trades = await self._trades(account, start, max(start.from_id, self._through.get(key, 0)))
             if trades:
                 await self._sort(account, start, trades)
-                self._through[key] = max(int(trades[0]["id"]), self._through.get(key, 0))
+                self._through[key] = max(whole_of(trades[0], "id"), self._through.get(key, 0))
 
-    async def _trades(self, account: Account, start: TradeStart, from_id: int) -> list[dict[str, Any]]:
+    async def _trades(self, account: Account, start: TradeStart, from_id: int) -> list[Mapping[str, Any]]:
         """Read the trades from an id on; what was not answered is asked again in the next round."""
         assert account.credentials is not None
-        found: list[dict[str, Any]] = []
+        found: list[Mapping[str, Any]] = []
         while True:
             await self._pace.take(TRADES_WEIGHT)
             answer = await self._rest.my_trades(
@@ -148,15 +155,16 @@ class Strangers:
             )
             if not isinstance(answer, Answer) or not answer.ok or not isinstance(answer.body, list):
                 return found
-            found += answer.body
-            if len(answer.body) < FULL_PAGE:
+            page = objects_of(answer.body)
+            found += page
+            if len(page) < FULL_PAGE:
                 return found
-            from_id = int(answer.body[-1]["id"]) + 1
+            from_id = whole_of(page[-1], "id") + 1
 
-    async def _sort(self, account: Account, start: TradeStart, trades: Sequence[dict[str, Any]]) -> None:
-        by_order: dict[str, list[dict[str, Any]]] = {}
+    async def _sort(self, account: Account, start: TradeStart, trades: Sequence[Mapping[str, Any]]) -> None:
+        by_order: dict[str, list[Mapping[str, Any]]] = {}
         for trade in trades:
-            by_order.setdefault(str(trade.get("orderId")), []).append(trade)
+            by_order.setdefault(str(whole_of(trade, "orderId")), []).append(trade)
         ids = sorted(by_order)
         async with self._pool.acquire() as connection:
             known = await known_exchange_orders(connection, account.id, Market.FUTURES, start.symbol, ids)
@@ -196,10 +204,11 @@ class Strangers:
         answer = await self._rest.order(account.credentials, start.symbol, order_id=int(order_id))
         if not isinstance(answer, Answer) or not answer.ok:
             return []
-        client_id = str(answer.body.get("clientOrderId") or "")
+        told = object_of(answer.body)
+        client_id = str(told.get("clientOrderId") or "")
         if parse_client_order_id(client_id) is not None:
             origin = self._origin(account, start)
-            report = report_of_query(answer.body, origin)
+            report = report_of_query(told, origin)
             if report is not None:
                 self._put(account.id, with_trades(report, trades, origin))
             return []
@@ -209,10 +218,10 @@ class Strangers:
             symbol=start.symbol,
             exchange_order_id=order_id,
             client_order_id=client_id,
-            side=str(answer.body.get("side", "")).lower(),
-            type=str(answer.body.get("type", "")),
-            status=str(answer.body.get("status", "")),
-            executed=parse_decimal(answer.body.get("executedQty")),
+            side=str(told.get("side", "")).lower(),
+            type=str(told.get("type", "")),
+            status=str(told.get("status", "")),
+            executed=decimal_of(told, "executedQty"),
             flag=flag_of(client_id),
         )
         log.warning("stranger.found", account_id=str(account.id), symbol=start.symbol, flag=order.flag)

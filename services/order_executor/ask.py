@@ -10,7 +10,7 @@ from shared.binance.rest import Answer
 from shared.database.unknowns import known_exchange_orders
 from shared.domain.absence import Identity, QuestionKind, Result
 from shared.domain.classify import Expected, QueryOutcome, classify_query, find_order, shows
-from shared.domain.fill import FillOrigin, UnreadablePayloadError
+from shared.domain.fill import FillOrigin, UnreadablePayloadError, objects_of
 from shared.domain.futures_algo import is_algo_id
 from shared.domain.reports import report_of_query, with_trades
 
@@ -206,7 +206,10 @@ class Asker:
             return Told(Result.FAILED, "the trades were not told")
         if not answer.ok or not isinstance(answer.body, list) or len(answer.body) >= questions.FULL_PAGE:
             return Told(Result.FAILED, "the trades were not told, or too many to be all")
-        orders = {str(trade.get("orderId")) for trade in answer.body if isinstance(trade, dict)}
+        try:
+            orders = {str(trade.get("orderId")) for trade in objects_of(answer.body)}
+        except UnreadablePayloadError as error:
+            return Told(Result.FAILED, str(error))
         if not orders:
             return Told(Result.EMPTY)
         async with self._pool.acquire() as connection:

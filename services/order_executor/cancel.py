@@ -17,7 +17,7 @@ from shared.binance.rest import Answer
 from shared.conflicts import tell_moved
 from shared.database.cancels import close_unsent, take_cancels
 from shared.domain.classify import CancelOutcome, Expected, classify_cancel
-from shared.domain.fill import FillOrigin, UnreadablePayloadError
+from shared.domain.fill import FillOrigin, UnreadablePayloadError, object_of
 from shared.domain.order import Market
 from shared.domain.reports import report_of_answer, report_of_query
 from shared.keys import KeyUnreadableError
@@ -125,8 +125,8 @@ class Canceller:
             environment_epoch=venue.environment_epoch,
             pair=("", ""),
         )
-        read = report_of_answer if "transactTime" in answer.body else report_of_query
         try:
+            read = report_of_answer if "transactTime" in object_of(answer.body) else report_of_query
             report = read(answer.body, origin)
         except UnreadablePayloadError as error:
             log.warning("cancel.unreadable", error=str(error))

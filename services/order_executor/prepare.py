@@ -18,10 +18,10 @@ from shared.database import outbox
 from shared.database.futures import held_futures
 from shared.database.holdings import held_size
 from shared.domain.attempt import MAX_ATTEMPTS
-from shared.domain.fill import UnreadablePayloadError
+from shared.domain.fill import UnreadablePayloadError, decimal_of, object_of, objects_of
 from shared.domain.futures_positions import read_positions
 from shared.domain.guards import AccountFacts, Snapshot, Switch, before_sizing
-from shared.domain.money import ZERO, parse_decimal
+from shared.domain.money import ZERO
 from shared.domain.order import Market, Side
 from shared.domain.position import PositionSide
 from shared.domain.reading import Held as Holding
@@ -246,9 +246,10 @@ class Preparer:
         answer = await venue.rest.account(credentials)
         if isinstance(answer, Answer) and answer.code in KEY_REFUSED:
             return reject(Code.KEY_REFUSED, reason=answer.message or "")
-        if not isinstance(answer, Answer) or not answer.ok:
+        free = _free(answer.body, instrument.base) if isinstance(answer, Answer) and answer.ok else None
+        if free is None:
             return wait(Code.NO_ANSWER, address=venue.base_url)
-        return Holding(size=held, free=_free(answer, instrument.base), side=Side.BUY)
+        return Holding(size=held, free=free, side=Side.BUY)
 
     async def _position(
         self, entry: ReadyEntry, venue: Venue, credentials: Credentials, instrument: Instrument
@@ -311,8 +312,12 @@ def _exceeds(sized: Sized | Rejected | Waiting) -> bool:
     return isinstance(sized, Rejected) and sized.code is Code.EXCEEDS_POSITION
 
 
-def _free(answer: Answer, asset: str) -> Decimal:
-    for balance in answer.body.get("balances", ()):
-        if balance.get("asset") == asset:
-            return parse_decimal(balance.get("free"))
+def _free(account: object, asset: str) -> Decimal | None:
+    """Read what is free of an asset from the answer of `account`; None when it cannot be read."""
+    try:
+        for balance in objects_of(object_of(account).get("balances")):
+            if balance.get("asset") == asset:
+                return decimal_of(balance, "free")
+    except UnreadablePayloadError:
+        return None
     return ZERO

@@ -103,7 +103,8 @@ class Grant:
     def _is_not_counted(self, answer: Answer) -> bool:
         """Say whether an order is not counted: refused, or on spot filled at once."""
         if answer.ok:
-            return self.market is Market.SPOT and bool(answer.body.get("fills"))
+            filled = isinstance(answer.body, dict) and bool(answer.body.get("fills"))
+            return self.market is Market.SPOT and filled
         return answer.status == 400 and answer.code not in (None, TOO_MANY_ORDERS, OUTSIDE_OF_WINDOW)
 
 

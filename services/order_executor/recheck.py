@@ -107,7 +107,11 @@ class Recheck:
         orders = await self._orders(venue, credentials, instrument, rows)
         if orders is None:
             return
-        found = self._adopt(venue, instrument, rows, orders)
+        found, unreadable = self._adopt(venue, instrument, rows, orders)
+        if unreadable:
+            # It may be one of them: nothing in this round proves that any row is not there.
+            log.warning("recheck.unreadable", orders=unreadable)
+            return
         await self._not_there(epoch, [row for row in rows if row.order_id not in found])
 
     async def _orders(
@@ -116,7 +120,11 @@ class Recheck:
         """Return every order that may be one of theirs; None when a question was not answered."""
         oldest = min(row.created_at for row in rows) - CLOCK_MARGIN
         open_orders = await venue.rest.open_orders(credentials, instrument.symbol)
-        if not isinstance(open_orders, Answer) or not open_orders.ok:
+        if (
+            not isinstance(open_orders, Answer)
+            or not open_orders.ok
+            or not isinstance(open_orders.body, list)
+        ):
             return None
         orders: list[dict[str, Any]] = list(open_orders.body)
         if any(row.conditional for row in rows):
@@ -147,7 +155,7 @@ class Recheck:
         rest = venue.rest
         assert isinstance(rest, FuturesRest)
         waiting = await rest.open_algo_orders(credentials, instrument.symbol)
-        if not isinstance(waiting, Answer) or not waiting.ok:
+        if not isinstance(waiting, Answer) or not waiting.ok or not isinstance(waiting.body, list):
             return None
         now = datetime.now(UTC)
         every = await everything(
@@ -184,10 +192,11 @@ class Recheck:
         instrument: Instrument,
         rows: Sequence[OldRow],
         orders: Sequence[dict[str, Any]],
-    ) -> set[UUID]:
-        """Hand over the reports about these rows; returns which were found."""
+    ) -> tuple[set[UUID], int]:
+        """Hand over the reports about these rows; returns which were found, and how many cannot be read."""
         wanted = {row.order_id: row for row in rows}
         found: set[UUID] = set()
+        unreadable = 0
         for order in orders:
             origin = FillOrigin(
                 account_id=rows[0].account_id,
@@ -197,8 +206,8 @@ class Recheck:
             )
             try:
                 report = report_of_query(order, origin)
-            except UnreadablePayloadError as error:
-                log.warning("recheck.unreadable", error=str(error))
+            except UnreadablePayloadError:
+                unreadable += 1
                 continue
             if report is not None and report.order_id in wanted:
                 log.warning(
@@ -206,7 +215,7 @@ class Recheck:
                 )
                 found.add(report.order_id)
                 self._settler.put(report)
-        return found
+        return found, unreadable
 
     async def _not_there(self, epoch: Epoch, rows: Sequence[OldRow]) -> None:
         """Let rows without a trace be claimed; an attempt that was in flight is absent."""

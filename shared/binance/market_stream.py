@@ -7,7 +7,6 @@ only when something traded), at most 1,024 streams on a connection and 5 message
 from __future__ import annotations
 
 import asyncio
-from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -15,9 +14,11 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 from shared.binance.user_stream import CLOSE_TIMEOUT_S, CONNECT_TIMEOUT_S, StreamDownError
+from shared.domain.money import parse_decimal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+    from decimal import Decimal
 
     from websockets.asyncio.client import ClientConnection
 
@@ -89,11 +90,11 @@ class MarketStream:
         try:
             frame: Any = orjson.loads(message)
             data = frame["data"]
-            price = Decimal(data["c"])
-        except (orjson.JSONDecodeError, KeyError, TypeError, InvalidOperation):
+            symbol, price = str(data["s"]), parse_decimal(data["c"])
+        except (KeyError, TypeError, ValueError):
             return  # an answer to a request, or something that is no price: nothing to mark with
-        if price.is_finite() and price > 0:
-            self._on_price(str(data["s"]), price)
+        if price > 0:
+            self._on_price(symbol, price)
 
 
 async def open_market_stream(url: str, on_price: Callable[[str, Decimal], None]) -> MarketStream:

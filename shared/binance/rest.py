@@ -68,7 +68,7 @@ class Answer:
     def retry_after_s(self) -> int | None:
         """Seconds to stay away, when the exchange said so (429, 418)."""
         text = self.headers.get("retry-after", "")
-        return int(text) if text.isascii() and text.isdigit() else None
+        return int(text) if re.fullmatch("[0-9]{1,9}", text) else None
 
 
 @dataclass(frozen=True, slots=True)

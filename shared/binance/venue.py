@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from shared.binance.rest import Answer
+from shared.domain.money import parse_decimal
 from shared.domain.order import Side
 from shared.domain.sizing import Book
 from shared.domain.symbol import parse_instruments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from decimal import Decimal
 
     from shared.binance.ask import MarketRest
     from shared.domain.order import Market
@@ -123,8 +124,8 @@ class Venue:
             return None
         try:
             rows = answer.body["asks" if side is Side.BUY else "bids"]
-            return [(Decimal(price), Decimal(size)) for price, size, *_ in rows]
-        except (KeyError, TypeError, ValueError, InvalidOperation):
+            return [(parse_decimal(price), parse_decimal(size)) for price, size, *_ in rows]
+        except (KeyError, TypeError, ValueError):
             return None
 
     def prices(self) -> dict[tuple[str, str], Decimal]:
@@ -182,20 +183,18 @@ class Venue:
             return
         now = time.monotonic()
         for row in answer.body if isinstance(answer.body, list) else [answer.body]:
-            book = _book(row)
-            if book is not None:
-                self._books[row["symbol"]] = (book, now)
+            symbol = row.get("symbol") if isinstance(row, dict) else None
+            if isinstance(symbol, str) and (book := _book(row)) is not None:
+                self._books[symbol] = (book, now)
 
 
-def _book(row: Any) -> Book | None:
+def _book(row: Mapping[str, Any]) -> Book | None:
     try:
-        bid, ask = Decimal(row["bidPrice"]), Decimal(row["askPrice"])
-        sizes = Decimal(row.get("bidQty", 0)), Decimal(row.get("askQty", 0))
-    except (KeyError, TypeError, InvalidOperation):
+        bid, ask = parse_decimal(row["bidPrice"]), parse_decimal(row["askPrice"])
+        sizes = parse_decimal(row.get("bidQty", 0)), parse_decimal(row.get("askQty", 0))
+    except (KeyError, ValueError):
         return None
-    if not (bid.is_finite() and ask.is_finite() and bid > 0 and ask > 0):
-        return None
-    return Book(bid, ask, *sizes)
+    return Book(bid, ask, *sizes) if min(bid, ask) > 0 else None
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> bool:

@@ -10,7 +10,7 @@ import re
 from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import parse_qs
 
 if TYPE_CHECKING:
@@ -43,18 +43,20 @@ class Limit(NamedTuple):
 
 _UNIT_MS: Final = {"SECOND": 1000, "MINUTE": 60_000, "HOUR": 3_600_000, "DAY": 86_400_000}
 _LETTER_MS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_COUNTED: Final = re.compile(r"x-mbx-(used-weight|order-count)-(\d+)([smhd])", re.IGNORECASE)
+_COUNT: Final = re.compile("[0-9]{1,18}")
+_COUNTED: Final = re.compile(r"x-mbx-(used-weight|order-count)-([0-9]{1,6})([smhd])", re.IGNORECASE)
 
 
-def limits_of(exchange_info: Mapping[str, Any]) -> tuple[Limit, ...]:
+def limits_of(exchange_info: object) -> tuple[Limit, ...]:
     """Read the `rateLimits` of `exchangeInfo`; what we do not know how to count is left out."""
+    rows = exchange_info.get("rateLimits") if isinstance(exchange_info, dict) else None
     limits = []
-    for row in exchange_info.get("rateLimits") or ():
+    for row in rows if isinstance(rows, list) else ():
         try:
             kind = Kind(row["rateLimitType"])
             interval_ms = _UNIT_MS[row["interval"]] * int(row["intervalNum"])
             limits.append(Limit(kind, interval_ms, int(row["limit"])))
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             continue
     return tuple(limits)
 
@@ -64,7 +66,7 @@ def used_of(headers: Mapping[str, str]) -> dict[tuple[Kind, int], int]:
     used = {}
     for name, value in headers.items():
         match = _COUNTED.fullmatch(name)
-        if match is not None and value.isascii() and value.isdigit():
+        if match is not None and _COUNT.fullmatch(value):
             kind = Kind.WEIGHT if match[1].lower() == "used-weight" else Kind.ORDERS
             used[kind, int(match[2]) * _LETTER_MS[match[3].lower()]] = int(value)
     return used

@@ -178,7 +178,7 @@ def from_event(event: Mapping[str, Any], origin: FillOrigin) -> Fill | None:
     """
     if event.get("e") != "executionReport" or event.get("x") != "TRADE":
         return None
-    client_order_id = event.get("C") or event.get("c") or origin.client_order_id
+    client_order_id = str(event.get("C") or event.get("c") or origin.client_order_id)
     head = _Head(event, "s", "i", "T", side_of(event.get("S")), client_order_id, event.get("m") is True)
     return _fill(event, _EVENT, head, origin)
 
@@ -190,14 +190,14 @@ def from_answer(answer: Mapping[str, Any], origin: FillOrigin) -> tuple[Fill, ..
         UnreadablePayloadError: something is missing.
 
     """
-    rows = answer.get("fills") or ()
+    rows = objects_of(answer.get("fills") or [])
     head = _Head(
         answer,
         "symbol",
         "orderId",
         "transactTime",
         side_of(answer.get("side")) if rows else Side.BUY,
-        answer.get("clientOrderId") or origin.client_order_id,
+        str(answer.get("clientOrderId") or origin.client_order_id),
         is_maker=False,
     )
     return tuple(_fill(row, _ANSWER, head, origin) for row in rows)
@@ -210,7 +210,7 @@ def from_trade(trade: Mapping[str, Any], origin: FillOrigin) -> Fill:
         UnreadablePayloadError: something is missing.
 
     """
-    buyer = trade.get("isBuyer")
+    buyer = object_of(trade).get("isBuyer")
     if not isinstance(buyer, bool):
         raise UnreadablePayloadError("a trade does not say whether we were the buyer")
     head = _Head(
@@ -278,6 +278,30 @@ def moment_of(milliseconds: int) -> datetime:
         return _EPOCH + timedelta(milliseconds=milliseconds)
     except OverflowError:
         raise UnreadablePayloadError("a time is out of the calendar's range") from None
+
+
+def object_of(value: object) -> Mapping[str, Any]:
+    """Take a JSON object.
+
+    Raises:
+        UnreadablePayloadError: it is something else.
+
+    """
+    if not isinstance(value, dict):
+        raise UnreadablePayloadError(f"there is {type(value).__name__} where an object should be")
+    return value
+
+
+def objects_of(value: object) -> list[Mapping[str, Any]]:
+    """Take a list of JSON objects.
+
+    Raises:
+        UnreadablePayloadError: it is something else.
+
+    """
+    if not isinstance(value, list):
+        raise UnreadablePayloadError(f"there is {type(value).__name__} where a list should be")
+    return [object_of(one) for one in value]
 
 
 def text_of(row: Mapping[str, Any], key: str) -> str:

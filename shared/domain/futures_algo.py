@@ -117,4 +117,6 @@ def _status(value: Any) -> AlgoStatus:
 def _actual(value: Any) -> str:
     """Read the id of the order it became: text in the algo service's payloads, a number elsewhere."""
     text = "" if value is None else str(value)
+    if text and not (text.isascii() and text.isdigit()):
+        raise UnreadablePayloadError("the id of the order a conditional one became is no number")
     return "" if text == "0" else text

@@ -16,6 +16,7 @@ from shared.domain.fill import (
     UnreadablePayloadError,
     decimal_of,
     moment_of,
+    object_of,
     side_of,
     text_of,
     whole_of,
@@ -75,7 +76,7 @@ def fill_from_trade(trade: Mapping[str, Any], origin: FillOrigin) -> Fill:
     """
     return _fill(
         origin,
-        symbol=text_of(trade, "symbol"),
+        symbol=text_of(object_of(trade), "symbol"),
         exchange_order_id=str(whole_of(trade, "orderId")),
         trade_id=whole_of(trade, "id"),
         client_order_id=origin.client_order_id,
@@ -141,6 +142,6 @@ def _optional(row: Mapping[str, Any], key: str) -> Decimal:
 
 
 def _position_side(value: Any) -> str:
-    if value not in POSITION_SIDES:
+    if not isinstance(value, str) or value not in POSITION_SIDES:
         raise UnreadablePayloadError("the position side is neither BOTH nor LONG nor SHORT")
-    return str(value)
+    return value

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.domain.fill import UnreadablePayloadError, decimal_of, moment_of, text_of, whole_of
+from shared.domain.fill import decimal_of, moment_of, object_of, objects_of, text_of, whole_of
 from shared.domain.money import ZERO, exactly
 from shared.domain.position import PositionSide
 
@@ -57,12 +57,8 @@ def read_positions(rows: object) -> list[ExchangePosition]:
         UnreadablePayloadError: it is no list of positions, or a number is missing.
 
     """
-    if not isinstance(rows, list):
-        raise UnreadablePayloadError("the positions are no list")
     found = []
-    for row in rows:
-        if not isinstance(row, dict):
-            raise UnreadablePayloadError("a position is no object")
+    for row in objects_of(rows):
         amount = decimal_of(row, "positionAmt")
         if amount:
             found.append(_position(row, amount))
@@ -143,12 +139,12 @@ def funding_from_event(event: Mapping[str, Any]) -> list[Funding]:
         or account.get("m") != "FUNDING_FEE"
     ):
         return []
-    symbols = {str(one.get("s")) for one in account.get("P") or () if isinstance(one, dict)}
+    symbols = {str(one.get("s")) for one in objects_of(account.get("P") or [])}
     symbol = str(account.get("S") or (symbols.pop() if len(symbols) == 1 else ""))
     paid_at = moment_of(whole_of(event, "T"))
     return [
         Funding(symbol, text_of(balance, "a"), decimal_of(balance, "bc"), paid_at)
-        for balance in account.get("B") or ()
+        for balance in objects_of(account.get("B") or [])
         if decimal_of(balance, "bc")
     ]
 
@@ -160,7 +156,7 @@ def funding_from_income(row: Mapping[str, Any]) -> Funding | None:
         UnreadablePayloadError: something is missing.
 
     """
-    if row.get("incomeType") != "FUNDING_FEE":
+    if object_of(row).get("incomeType") != "FUNDING_FEE":
         return None
     return Funding(
         symbol=str(row.get("symbol") or ""),

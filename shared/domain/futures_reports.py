@@ -11,7 +11,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from shared.domain.attempt import parse_client_order_id
-from shared.domain.fill import UnreadablePayloadError, decimal_of, moment_of, text_of, whole_of
+from shared.domain.fill import (
+    UnreadablePayloadError,
+    decimal_of,
+    moment_of,
+    object_of,
+    text_of,
+    whole_of,
+)
 from shared.domain.futures_algo import algo_from_event, algo_from_order
 from shared.domain.futures_fills import fill_from_event
 from shared.domain.money import ZERO
@@ -33,7 +40,7 @@ def report_of_order(order: Mapping[str, Any], origin: FillOrigin, source: str) -
         UnreadablePayloadError: a field is missing or the status is unknown.
 
     """
-    if "algoId" in order:
+    if "algoId" in object_of(order):
         return _algo_report(algo_from_order(order), origin, source)
     # Placing and cancelling tell no `time`; both and every query tell `updateTime`.
     time = "updateTime" if "updateTime" in order else "time"

@@ -28,6 +28,11 @@ LEDGER_STEP = Decimal("1e-18")
 COLUMN_STEP = Decimal("1e-8")
 """The smallest amount of the bot's `numeric(20,8)` columns."""
 
+LONGEST_NUMBER = 64
+FURTHEST_DIGIT = 40
+"""No number of the exchange's has more characters, or a digit further from the point: `1E999999999` is a
+number too, and written out it fills the memory."""
+
 _WIDE = Context(prec=120, traps=[InvalidOperation, DivisionByZero, Overflow])
 
 
@@ -77,7 +82,7 @@ def parse_decimal(value: Any) -> Decimal:
         value: text or a whole number; a float is refused, since it has lost its decimals already.
 
     Raises:
-        ValueError: anything else, and text that is not a finite number.
+        ValueError: anything else, and text that is not a finite number of a sensible length.
 
     """
     if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
@@ -88,4 +93,6 @@ def parse_decimal(value: Any) -> Decimal:
         raise ValueError(f"expected a decimal number, got {str(value)[:40]!r}") from None
     if not number.is_finite():
         raise ValueError(f"expected a finite number, got {str(value)[:40]!r}")
+    if abs(number.adjusted()) > FURTHEST_DIGIT or (isinstance(value, str) and len(value) > LONGEST_NUMBER):
+        raise ValueError(f"expected a number of a sensible length, got {str(value)[:40]!r}")
     return number

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shared.domain import futures_reports
 from shared.domain.attempt import parse_client_order_id
-from shared.domain.fill import UnreadablePayloadError, from_answer, from_event, from_trade, moment_of
+from shared.domain.fill import (
+    UnreadablePayloadError,
+    from_answer,
+    from_event,
+    from_trade,
+    moment_of,
+    object_of,
+    objects_of,
+    text_of,
+    whole_of,
+)
 from shared.domain.futures_fills import fill_from_trade
 from shared.domain.money import ZERO, exactly, parse_decimal
 from shared.domain.order import Market
@@ -20,7 +30,7 @@ from shared.domain.settlement import OrderReport
 from shared.domain.states import ExchangeStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from shared.domain.fill import FillOrigin
 
@@ -57,7 +67,7 @@ def report_of_answer(answer: Mapping[str, Any], origin: FillOrigin) -> OrderRepo
     if origin.market is Market.FUTURES:
         return futures_reports.report_of_order(answer, origin, "answer")
     # The answer to a cancel has the cancel's own id in clientOrderId (Spot docs, "Cancel order").
-    client_order_id = str(answer.get("origClientOrderId") or answer.get("clientOrderId") or "")
+    client_order_id = str(object_of(answer).get("origClientOrderId") or answer.get("clientOrderId") or "")
     if "status" not in answer:
         answer = {**answer, "status": "NEW", "executedQty": "0", "cummulativeQuoteQty": "0"}
     report = _report(answer, _ANSWER, client_order_id, origin, "answer")
@@ -77,7 +87,7 @@ def report_of_query(order: Mapping[str, Any], origin: FillOrigin) -> OrderReport
     """
     if origin.market is Market.FUTURES:
         return futures_reports.report_of_order(order, origin, "query")
-    return _report(order, _QUERY, str(order.get("clientOrderId") or ""), origin, "query")
+    return _report(order, _QUERY, str(object_of(order).get("clientOrderId") or ""), origin, "query")
 
 
 def report_of_event(event: Mapping[str, Any], origin: FillOrigin) -> OrderReport | None:
@@ -122,7 +132,7 @@ def client_order_id_of_event(event: Mapping[str, Any]) -> str:
     return str(event.get("C") or event.get("c") or "")
 
 
-def with_trades(report: OrderReport, trades: Iterable[Mapping[str, Any]], origin: FillOrigin) -> OrderReport:
+def with_trades(report: OrderReport, trades: object, origin: FillOrigin) -> OrderReport:
     """Add to an order the fills that `myTrades` lists for it.
 
     Trades may be listed before we are told of them otherwise, so the order has executed at least their sum.
@@ -138,7 +148,7 @@ def with_trades(report: OrderReport, trades: Iterable[Mapping[str, Any]], origin
     """
     owned = _owned(origin, report)
     read = fill_from_trade if origin.market is Market.FUTURES else from_trade
-    told = [read(trade, owned) for trade in trades]
+    told = [read(trade, owned) for trade in objects_of(trades)]
     fills = tuple(fill for fill in told if fill.exchange_order_id == report.exchange_order_id)
     with exactly():
         executed = sum((fill.quantity for fill in fills), ZERO)
@@ -157,10 +167,8 @@ def _report(
     ours = parse_client_order_id(client_order_id)
     if ours is None:
         return None
-    symbol, order = row.get(names.symbol), row.get(names.order)
-    time = next((row[name] for name in names.times if isinstance(row.get(name), int)), None)
-    if not isinstance(symbol, str) or not isinstance(order, int) or time is None:
-        raise UnreadablePayloadError("a report about an order lacks its symbol, its order id or its time")
+    symbol, order = text_of(row, names.symbol), whole_of(row, names.order)
+    time = whole_of(row, next((name for name in names.times if name in row), names.times[0]))
     try:
         status = ExchangeStatus(str(row.get(names.status)))
         executed = parse_decimal(row.get(names.executed))

@@ -167,22 +167,25 @@ def _split(folded: str) -> tuple[str, ...]:
     return ()
 
 
-def parse_instruments(market: Market, exchange_info: Mapping[str, Any]) -> Instruments:
+def parse_instruments(market: Market, exchange_info: object) -> Instruments:
     """Read a whole `exchangeInfo` answer.
 
     Args:
         market: which endpoint answered.
-        exchange_info: the JSON object; symbols that cannot be read are listed in `unreadable`, not raised.
+        exchange_info: its JSON; symbols that cannot be read are listed in `unreadable`, not raised.
 
     Raises:
         ValueError: the answer has no list of symbols, or `exchangeFilters` is unreadable.
 
     """
-    rows = exchange_info.get("symbols")
-    if not isinstance(rows, list):
+    rows = exchange_info.get("symbols") if isinstance(exchange_info, dict) else None
+    if not isinstance(exchange_info, dict) or not isinstance(rows, list):
         raise ValueError("exchangeInfo has no list of symbols")  # noqa: TRY004 - a payload's fault
     exchange_filters = exchange_info.get("exchangeFilters") or ()
-    parse_filters((), exchange_filters)
+    try:
+        parse_filters((), exchange_filters)
+    except (TypeError, AttributeError, KeyError):
+        raise ValueError("the exchangeFilters of exchangeInfo are unreadable") from None
     parsed: dict[str, Instrument] = {}
     unreadable = []
     for row in rows:
