@@ -46,6 +46,7 @@ class Exchange:
         self.settings = settings
         self.later = later
         self.clock = clock or ExchangeClock()
+        self._started_ms = self.clock.now_ms()
         self.accounts = Accounts()
         for description in settings.accounts:
             self.accounts.add(description)
@@ -70,6 +71,7 @@ class Exchange:
             symbol=symbol,
             path=PricePath(settings.seed, symbol, settings.volatility),
             crowd=Crowd(settings.seed, symbol, settings.levels),
+            started_ms=self._started_ms,
         )
 
     def market(self, symbol: str) -> Market:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from services.local_exchange.candles import Candles
+from services.local_exchange.first_ids import first_order_id, first_trade_id
 from services.local_exchange.order_book import OrderBook
 from services.local_exchange.orders import ZERO, Order, Quote, Resting, Side, Trade
 
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from services.local_exchange.accounts import Account
     from services.local_exchange.prices import Crowd, PricePath
     from services.local_exchange.symbols import Symbol
-
-FIRST_ORDER_ID = 1000
-FIRST_TRADE_ID = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +60,7 @@ class Market:
     symbol: Symbol
     path: PricePath
     crowd: Crowd
+    started_ms: int
     book: OrderBook[Resting] = field(default_factory=OrderBook)
     orders: dict[int, Order] = field(default_factory=dict)
     by_account: dict[str, list[Order]] = field(default_factory=dict)
@@ -70,8 +69,8 @@ class Market:
     waiting: dict[int, Order] = field(default_factory=dict)
     public_trades: deque[PublicTrade] = field(default_factory=lambda: deque(maxlen=1000))
     last_price: Decimal = ZERO
-    next_order_id: int = FIRST_ORDER_ID
-    next_trade_id: int = FIRST_TRADE_ID
+    next_order_id: int = field(init=False)
+    next_trade_id: int = field(init=False)
     execution_id: int = 0
     update_id: int = 0
     next_prevented_id: int = 0
@@ -79,6 +78,10 @@ class Market:
     day: Statistics = field(init=False)
 
     def __post_init__(self) -> None:
+        self.next_order_id, self.next_trade_id = (
+            first_order_id(self.started_ms),
+            first_trade_id(self.started_ms),
+        )
         self.last_price = self.path.price
         self.day = Statistics(self.last_price, self.last_price, self.last_price)
         self.quote_again()

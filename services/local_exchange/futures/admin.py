@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 ADJUSTABLE_CONTRACT = frozenset(
     [
         "status",
+        "contract_type",
         "tick",
         "step",
         "min_notional",
@@ -92,5 +93,5 @@ class FuturesAdmin:
         for name, value in body.items():
             if name not in ADJUSTABLE_CONTRACT:
                 raise ValueError(f"{name!r} cannot be set; known are {sorted(ADJUSTABLE_CONTRACT)}.")
-            setattr(contract, name, value if name == "status" else Decimal(str(value)))
+            setattr(contract, name, value if name in ("status", "contract_type") else Decimal(str(value)))
         return as_json(contract.information())

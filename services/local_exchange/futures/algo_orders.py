@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from services.local_exchange.errors import ExchangeError
+from services.local_exchange.first_ids import first_order_id
 from services.local_exchange.futures import events
 from services.local_exchange.futures.orders import (
     AlgoOrder,
@@ -39,14 +40,15 @@ class AlgoService:
 
     Args:
         engine: places the children.
+        started_ms: where ids begin.
 
     """
 
-    def __init__(self, engine: FuturesEngine) -> None:
+    def __init__(self, engine: FuturesEngine, started_ms: int) -> None:
         self.engine = engine
         self.waiting: dict[int, AlgoOrder] = {}
         self.with_child: dict[FuturesOrder, AlgoOrder] = {}
-        self.next_id = FIRST_ALGO_ID
+        self.next_id = FIRST_ALGO_ID + first_order_id(started_ms)
 
     def place(self, algo: AlgoOrder, now: int) -> AlgoOrder:
         """Accept a conditional order.

@@ -262,6 +262,12 @@ def change_assets_mode(call: Call) -> dict[str, Any]:
     return SUCCESS
 
 
+def sign_tradfi_agreement(call: Call) -> dict[str, Any]:
+    """`POST /fapi/v1/stock/contract`: from now on the account may trade TRADIFI_PERPETUAL contracts."""
+    holder(call).signed_tradfi = True
+    return SUCCESS
+
+
 def order_limits(call: Call) -> list[dict[str, Any]]:
     """`GET /fapi/v1/rateLimit/order`: the limits, without counts."""
     return [

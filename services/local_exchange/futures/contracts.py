@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+PERPETUAL, TRADIFI_PERPETUAL = "PERPETUAL", "TRADIFI_PERPETUAL"
 ORDER_TYPES = [
     "LIMIT",
     "MARKET",
@@ -51,7 +52,7 @@ def _brackets() -> tuple[Bracket, ...]:
 
 @dataclass(slots=True)
 class Contract:
-    """One perpetual contract. `status` may change while the exchange runs."""
+    """One perpetual contract. `status` and `contract_type` may change while the exchange runs."""
 
     name: str
     base: str
@@ -73,6 +74,7 @@ class Contract:
     liquidation_fee: Decimal = Decimal("0.0125")
     max_num_orders: int = 200
     status: str = "TRADING"
+    contract_type: str = PERPETUAL
     brackets: tuple[Bracket, ...] = _brackets()
 
     def price_text(self, price: Decimal) -> str:
@@ -104,7 +106,7 @@ class Contract:
         return {
             "symbol": self.name,
             "pair": self.name,
-            "contractType": "PERPETUAL",
+            "contractType": self.contract_type,
             "deliveryDate": 4133404800000,
             "onboardDate": 1567965300000,
             "status": self.status,
@@ -117,8 +119,8 @@ class Contract:
             "quantityPrecision": self.quantity_precision,
             "baseAssetPrecision": 8,
             "quotePrecision": 8,
-            "underlyingType": "COIN",
-            "underlyingSubType": ["PoW"],
+            "underlyingType": "COIN" if self.contract_type == PERPETUAL else "COMMODITY",
+            "underlyingSubType": ["PoW" if self.contract_type == PERPETUAL else "TradFi"],
             "triggerProtect": f"{self.trigger_protect:.4f}",
             "liquidationFee": f"{self.liquidation_fee:.6f}",
             "marketTakeBound": f"{self.market_take_bound:.2f}",

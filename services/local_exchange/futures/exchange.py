@@ -49,6 +49,7 @@ class FuturesExchange:
     def __init__(self, settings: Settings, clock: ExchangeClock, faults: Faults, later: Later) -> None:
         self.settings = settings
         self.clock = clock
+        self._started_ms = clock.now_ms()
         self.accounts: dict[str, FuturesAccount] = {}
         self._ended: list[FuturesOrder] = []
         self.ledger = Ledger()
@@ -56,7 +57,7 @@ class FuturesExchange:
         self.market_streams = FuturesMarketStreams()
         self.markets = {contract.name: self._open(contract) for contract in default_contracts()}
         self.engine = FuturesEngine(self.markets, self, settings.seed)
-        self.algos = AlgoService(self.engine)
+        self.algos = AlgoService(self.engine, self._started_ms)
         self.risk = Risk(self.engine, self.accounts)
         self.listen_keys = ListenKeys(self.engine, self.account_event)
 
@@ -66,6 +67,7 @@ class FuturesExchange:
             contract=contract,
             path=PricePath(settings.seed, contract, settings.volatility),
             crowd=Crowd(settings.seed, contract, settings.levels),
+            started_ms=self._started_ms,
         )
         market.next_funding = (self.clock.now_ms() // EIGHT_HOURS_MS + 1) * EIGHT_HOURS_MS
         market.funding_rate = Decimal("0.0001")
@@ -173,7 +175,7 @@ class FuturesExchange:
         self.accounts.clear()
         for name, market in list(self.markets.items()):
             self.markets[name] = self._open(market.contract)
-        self.algos = AlgoService(self.engine)
+        self.algos = AlgoService(self.engine, self._started_ms)
         self.listen_keys = ListenKeys(self.engine, self.account_event)
         self.ledger.forget()
 

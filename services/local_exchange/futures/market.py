@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from services.local_exchange.candles import Candles
+from services.local_exchange.first_ids import first_order_id, first_trade_id
 from services.local_exchange.futures.orders import FuturesOrder, FuturesTrade, PriceMatch
 from services.local_exchange.market import PublicTrade, Statistics
 from services.local_exchange.order_book import OrderBook
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from services.local_exchange.futures.wallet import FuturesAccount
     from services.local_exchange.prices import Crowd, PricePath
 
-FIRST_ORDER_ID = 8_000_000_000
-FIRST_TRADE_ID = 700_000
 LEVEL_OF = {
     PriceMatch.OPPONENT: (True, 1),
     PriceMatch.OPPONENT_5: (True, 5),
@@ -40,6 +39,7 @@ class FuturesMarket:
     contract: Contract
     path: PricePath
     crowd: Crowd
+    started_ms: int
     book: OrderBook[FuturesResting] = field(default_factory=OrderBook)
     orders: dict[int, FuturesOrder] = field(default_factory=dict)
     by_account: dict[str, list[FuturesOrder]] = field(default_factory=dict)
@@ -52,13 +52,17 @@ class FuturesMarket:
     mark_offset: Decimal = ZERO
     funding_rate: Decimal = ZERO
     next_funding: int = 0
-    next_order_id: int = FIRST_ORDER_ID
-    next_trade_id: int = FIRST_TRADE_ID
+    next_order_id: int = field(init=False)
+    next_trade_id: int = field(init=False)
     update_id: int = 0
     crowd_amount: Decimal = ZERO
     crowd_cash: Decimal = ZERO
 
     def __post_init__(self) -> None:
+        self.next_order_id, self.next_trade_id = (
+            first_order_id(self.started_ms),
+            first_trade_id(self.started_ms),
+        )
         self.last_price = self.path.price
         self.day = Statistics(self.last_price, self.last_price, self.last_price)
         for quote in self.crowd.quotes(self.path.price):

@@ -8,6 +8,7 @@ from services.local_exchange.candles import INTERVALS
 from services.local_exchange.errors import ExchangeError
 from services.local_exchange.futures.events import plain
 from services.local_exchange.futures.trading import market_of
+from services.local_exchange.orders import ZERO
 from services.local_exchange.parameters import integer
 
 if TYPE_CHECKING:
@@ -58,6 +59,23 @@ def depth(call: Call) -> dict[str, Any]:
         "T": now,
         "bids": [[contract.price_text(p), plain(q)] for p, q in market.book.bids.depth(limit)],
         "asks": [[contract.price_text(p), plain(q)] for p, q in market.book.asks.depth(limit)],
+    }
+
+
+def open_interest(call: Call) -> dict[str, Any]:
+    """`GET /fapi/v1/openInterest`: what is held long, and so what is held short."""
+    market = market_of(call)
+    held = [
+        one.amount
+        for account in call.exchange.futures.accounts.values()
+        for one in account.held()
+        if one.symbol == market.contract.name
+    ]
+    longs = sum((amount for amount in (*held, market.crowd_amount) if amount > 0), ZERO)
+    return {
+        "openInterest": market.contract.quantity_text(longs),
+        "symbol": market.contract.name,
+        "time": call.exchange.clock.now_ms(),
     }
 
 

@@ -98,6 +98,7 @@ ROUTES: dict[str, dict[str, Operation]] = {
     "/fapi/v1/ticker/bookTicker": {"GET": BOOK},
     "/fapi/v1/ticker/24hr": {"GET": _public(market_data.ticker_24hr, _without_symbol(1, 40), "symbol")},
     "/fapi/v1/premiumIndex": {"GET": _public(market_data.premium_index, _without_symbol(1, 10), "symbol")},
+    "/fapi/v1/openInterest": {"GET": _public(market_data.open_interest, 1, "", "symbol")},
     "/fapi/v1/fundingRate": {"GET": _public(market_data.funding_rates, 1, "symbol startTime endTime limit")},
     "/fapi/v1/order": {"POST": PLACE, "GET": STATUS, "DELETE": CANCEL, "PUT": MODIFY},
     "/fapi/v1/order/test": {"POST": _signed(trading.test, 0, ORDER_FIELDS, "symbol side type")},
@@ -150,6 +151,7 @@ ROUTES: dict[str, dict[str, Operation]] = {
         "GET": _signed(configuration.position_mode, 30),
         "POST": _signed(configuration.change_position_mode, 1, "", "dualSidePosition"),
     },
+    "/fapi/v1/stock/contract": {"POST": _signed(configuration.sign_tradfi_agreement, 50)},
     "/fapi/v1/multiAssetsMargin": {
         "GET": _signed(configuration.assets_mode, 30),
         "POST": _signed(configuration.change_assets_mode, 1, "", "multiAssetsMargin"),

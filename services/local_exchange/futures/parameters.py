@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from services.local_exchange.errors import ExchangeError
+from services.local_exchange.futures.contracts import TRADIFI_PERPETUAL
 from services.local_exchange.futures.orders import (
     AlgoOrder,
     AlgoType,
@@ -139,6 +140,7 @@ def order_request(
     """
     require(params, ("symbol", "side", "type"))
     contract = market.contract
+    _require_agreement(contract, account)
     side = member(Side, params["side"], ExchangeError(-1117, "Invalid side."))
     if params["type"] in CONDITIONAL_TYPES:
         raise ExchangeError(-4120, USE_ALGO)
@@ -174,6 +176,11 @@ def order_request(
         raise ExchangeError(-1106, "Parameter 'price' sent when not required.")
     check_filters(request, market, account)
     return request
+
+
+def _require_agreement(contract: Contract, account: FuturesAccount) -> None:
+    if contract.contract_type == TRADIFI_PERPETUAL and not account.signed_tradfi:
+        raise ExchangeError(-4411, "Please sign TradFi-Perps agreement contract fapi.")
 
 
 def _response(params: Mapping[str, str]) -> bool:
@@ -244,6 +251,7 @@ def algo_request(
     if params["algoType"] != "CONDITIONAL":
         raise not_valid("algoType")
     contract = market.contract
+    _require_agreement(contract, account)
     side = member(Side, params["side"], ExchangeError(-1117, "Invalid side."))
     kind = member(AlgoType, params["type"], ExchangeError(-1116, "Invalid orderType."))
     closing = flag(params, "closePosition")

@@ -49,6 +49,7 @@ class FuturesAccount:
     hedge: bool = False
     multi_assets: bool = False
     fee_in_bnb: bool = False
+    signed_tradfi: bool = False
     maker_rate: Decimal = Decimal("0.0002")
     taker_rate: Decimal = Decimal("0.0005")
     configs: dict[str, SymbolConfig] = field(default_factory=dict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from services.local_exchange.exchange import Exchange
 from tests.unit.local_exchange.desk import Desk, limit, market
 
 ORDER = "/api/v3/order"
@@ -174,6 +175,16 @@ def test_a_wipe_forgets_orders_and_starts_ids_again(desk):
     assert desk.ask("GET", "/api/v3/allOrders", symbol="BTCUSDT")[1] == []
     assert desk.place(**market("BUY", quoteOrderQty="350"))["orderId"] == first
     assert len(desk.ledger("alice")["orders"]) == 1
+
+
+def test_an_exchange_started_again_gives_no_id_out_twice(desk):
+    """It has forgotten the orders, but a client that has not cannot take new ones for them."""
+    before = desk.place(**market("BUY", quoteOrderQty="350"))
+    desk.advance(1)
+    desk.exchange = Exchange(desk.exchange.settings, desk.exchange.later, desk.clock)
+    after = desk.place(**market("BUY", quoteOrderQty="350"))
+    assert before["orderId"] + 1000 < after["orderId"] < 2**53
+    assert before["fills"][-1]["tradeId"] + 1000 < after["fills"][0]["tradeId"] < 2**53
 
 
 def test_account_shows_balances_and_rates(desk):

@@ -7,9 +7,10 @@ from decimal import Decimal
 
 import pytest
 
+from services.local_exchange.futures import trading
 from services.local_exchange.futures.parameters import USE_ALGO
 from services.local_exchange.orders import Quote, Side
-from tests.unit.local_exchange.futures.futures_desk import FuturesDesk, limit, market
+from tests.unit.local_exchange.futures.futures_desk import FuturesDesk, limit, market, stop
 
 D = Decimal
 ORDER = "/fapi/v1/order"
@@ -437,3 +438,35 @@ def test_a_shrunk_position_keeps_the_oldest_reduce_only_orders(desk):
     desk.order(**market("SELL", "0.05"))
     left = desk.ask("GET", "/fapi/v1/openOrders", symbol="BTCUSDT")[1]
     assert [order["clientOrderId"] for order in left] == ["first"]
+
+
+def test_a_contract_on_a_commodity_wants_its_agreement_signed(desk):
+    """Plain and conditional orders are refused until then, of this account only."""
+    desk.market.contract.contract_type = "TRADIFI_PERPETUAL"
+    order = limit("BUY", "0.1", "69000")
+    assert desk.refused(**order)[0] == -4411
+    assert desk.refused(path="/fapi/v1/algoOrder", **stop("BUY", "0.1", "71000"))[0] == -4411
+    assert desk.ask("POST", "/fapi/v1/stock/contract")[1]["code"] == 200
+    desk.order(**order)
+    assert desk.refused("bob", **order)[0] == -4411
+
+
+def test_open_interest_is_what_is_held_long(desk):
+    """Whoever holds the other side does not count a second time."""
+    rest(desk, Side.SELL, "70000", "1")
+    desk.order(**market("BUY", "0.3"))
+    desk.order("bob", **limit("SELL", "0.1", "70500"))
+    desk.order(**market("BUY", "0.75"))
+    answer = json.loads(desk.send("GET", "/fapi/v1/openInterest", "symbol=BTCUSDT").body)
+    assert (answer["symbol"], D(answer["openInterest"])) == ("BTCUSDT", D("1.05"))
+
+
+def test_an_order_is_changed_only_so_often(desk, monkeypatch):
+    """-5026 after ten thousand times; it stays as it is."""
+    monkeypatch.setattr(trading, "MOST_MODIFICATIONS", 2)
+    desk.order(**limit("BUY", "0.1", "69000", newClientOrderId="moved"))
+    change = {"symbol": "BTCUSDT", "side": "BUY", "quantity": "0.1", "origClientOrderId": "moved"}
+    for price in ("69001", "69002"):
+        assert desk.ask("PUT", ORDER, **change, price=price)[0] == 200
+    assert desk.ask("PUT", ORDER, **change, price="69003")[1]["code"] == -5026
+    assert D(desk.ask("GET", ORDER, symbol="BTCUSDT", origClientOrderId="moved")[1]["price"]) == 69002
