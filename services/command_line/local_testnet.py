@@ -179,18 +179,12 @@ class LocalTestnet:
         return process
 
     def start_process(self, module: str, **variables: str) -> Process:
-        """Start a service and wait for nothing."""
+        """Start a service and wait for nothing; the variables win over the testnet's own."""
         self._started += 1
         name = f"{module.rpartition('.')[2]}-{self._started}"
         port_file = self.folder / f"{name}.port"
-        return self._start(
-            name,
-            port_file,
-            module,
-            **self.service_environment(),
-            BRIDGE_METRICS_PORT_FILE=str(port_file),
-            **variables,
-        )
+        environment = self.service_environment() | {"BRIDGE_METRICS_PORT_FILE": str(port_file)} | variables
+        return self._start(name, port_file, module, **environment)
 
     def service_environment(self) -> dict[str, str]:
         """Return the variables that point a service at this testnet."""
