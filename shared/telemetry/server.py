@@ -1,6 +1,6 @@
 """A small HTTP server beside the work: /metrics, /healthz and /readyz.
 
-Written by hand, because a web framework costs a fifth of the time a service takes to start, for three GETs.
+On h11 and asyncio: a web framework costs a fifth of the time that a service takes to start, for three GETs.
 `/healthz` says that the process answers (its event loop turns); `/readyz` says whether it can do its work,
 with a sentence for each thing that it needs. Neither shows anything secret, and nothing here accepts a body.
 """
@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import h11
 import orjson
 from prometheus_client.exposition import choose_encoder
 
@@ -113,7 +114,7 @@ async def serving(
         task.add_done_callback(answering.discard)
         await _converse(pages, reader, writer)
 
-    server = await asyncio.start_server(connected, host, port, limit=LONGEST_REQUEST)
+    server = await asyncio.start_server(connected, host, port)
     try:
         bound = int(server.sockets[0].getsockname()[1])
         if port_file is not None:
@@ -183,39 +184,46 @@ def _plain(status: HTTPStatus) -> Page:
 
 async def _converse(pages: Pages, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answer one request of a connection and close it; who is slow, or speaks no HTTP, is hung up on."""
+    peer = h11.Connection(h11.SERVER, max_incomplete_event_size=LONGEST_REQUEST)
     try:
         async with asyncio.timeout(REQUEST_TIMEOUT_S):
             try:
-                method, path, accept = _read(await reader.readuntil(b"\r\n\r\n"))
-            except (asyncio.LimitOverrunError, ValueError):
-                page, method = _plain(HTTPStatus.BAD_REQUEST), "GET"
+                request = await _request(peer, reader)
+            except h11.RemoteProtocolError as error:
+                page = _plain(HTTPStatus(error.error_status_hint))
             else:
-                page = await pages.answer(method, path, accept)
-            head = (
-                f"HTTP/1.1 {page.status} {page.status.phrase}\r\nContent-Type: {page.kind}\r\n"
-                f"Content-Length: {len(page.body)}\r\nConnection: close\r\n\r\n"
-            )
-            writer.write(head.encode("ascii") + (b"" if method == "HEAD" else page.body))
+                if request is None:
+                    return
+                page = await pages.answer(*request)
+            headers = [
+                ("Content-Type", page.kind),
+                ("Content-Length", str(len(page.body))),
+                ("Connection", "close"),
+            ]
+            head = h11.Response(status_code=page.status, reason=page.status.phrase, headers=headers)
+            for event in (head, h11.Data(page.body), h11.EndOfMessage()):
+                writer.write(peer.send(event) or b"")
             await writer.drain()
-    except (TimeoutError, OSError, asyncio.IncompleteReadError):
+    except (TimeoutError, OSError):
         pass  # nobody is there any more to be told
     finally:
         writer.close()
 
 
-def _read(head: bytes) -> tuple[str, str, str]:
-    """Read method, path and `Accept` of a request.
+async def _request(peer: h11.Connection, reader: asyncio.StreamReader) -> tuple[str, str, str] | None:
+    """Read method, path and `Accept` of a request; None when whoever connected has gone.
 
     Raises:
-        ValueError: it is no request.
+        h11.RemoteProtocolError: it is no request.
 
     """
-    request, *lines = head.decode("latin-1").split("\r\n")
-    method, target, _version = request.split(" ")
-    headers = {
-        name.strip().lower(): value.strip() for name, _, value in (one.partition(":") for one in lines)
-    }
-    return method, target.partition("?")[0], headers.get("accept", "")
+    while (event := peer.next_event()) is h11.NEED_DATA:
+        peer.receive_data(await reader.read(LONGEST_REQUEST))
+    if not isinstance(event, h11.Request):
+        return None
+    path = event.target.partition(b"?")[0].decode("latin-1")
+    accept = dict(event.headers).get(b"accept", b"").decode("latin-1")
+    return event.method.decode("ascii"), path, accept
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -130,10 +130,16 @@ async def exchanged(port: int, sent: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("sent", "answer"),
     [
-        (b"GET /nowhere HTTP/1.1\r\n\r\n", b"HTTP/1.1 404 Not Found\r\n"),
-        (b"POST /metrics HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", b"HTTP/1.1 405 Method Not Allowed\r\n"),
+        (b"GET /nowhere HTTP/1.1\r\nHost: us\r\n\r\n", b"HTTP/1.1 404 Not Found\r\n"),
+        (
+            b"POST /metrics HTTP/1.1\r\nHost: us\r\nContent-Length: 3\r\n\r\nabc",
+            b"HTTP/1.1 405 Method Not Allowed\r\n",
+        ),
         (b"\x16\x03\x01 what\r\n\r\n", b"HTTP/1.1 400 Bad Request\r\n"),
-        (b"GET /healthz HTTP/1.1\r\nX: " + b"x" * 9000 + b"\r\n\r\n", b"HTTP/1.1 400 Bad Request\r\n"),
+        (
+            b"GET /healthz HTTP/1.1\r\nHost: us\r\nX: " + b"x" * 9000,
+            b"HTTP/1.1 431 Request Header Fields Too Large\r\n",
+        ),
         (b"GET /healthz?probe=1 HTTP/1.0\r\n\r\n", b"HTTP/1.1 200 OK\r\n"),
     ],
 )
@@ -141,13 +147,13 @@ async def test_what_is_no_request_of_ours(readiness, sent, answer):
     """Another path, a body, another protocol, an endless header: told so, or hung up on; nothing breaks."""
     async with serving(Metrics(EXECUTOR).registry, readiness, Redactor(), host="127.0.0.1", port=0) as port:
         assert (await exchanged(port, sent)).startswith(answer)
-        assert (await exchanged(port, b"GET /healthz HTTP/1.1\r\n\r\n")).endswith(b"\r\n\r\nok\n")
+        assert (await exchanged(port, b"GET /healthz HTTP/1.1\r\nHost: us\r\n\r\n")).endswith(b"\r\n\r\nok\n")
 
 
 async def test_a_head_request_has_no_body(readiness):
     """Some probes ask for the head alone."""
     async with serving(Metrics(EXECUTOR).registry, readiness, Redactor(), host="127.0.0.1", port=0) as port:
-        told = await exchanged(port, b"HEAD /healthz HTTP/1.1\r\n\r\n")
+        told = await exchanged(port, b"HEAD /healthz HTTP/1.1\r\nHost: us\r\n\r\n")
     assert b"Content-Length: 3\r\n" in told
     assert told.endswith(b"\r\n\r\n")
 
@@ -160,7 +166,7 @@ async def test_who_says_nothing_is_hung_up_on(readiness, monkeypatch):
         assert await exchanged(port, b"GET /hea") == b""
         monkeypatch.setattr(server, "REQUEST_TIMEOUT_S", 3600)
         _, writer = await asyncio.open_connection("127.0.0.1", port)
-        assert b"ok" in await exchanged(port, b"GET /healthz HTTP/1.1\r\n\r\n")
+        assert b"ok" in await exchanged(port, b"GET /healthz HTTP/1.1\r\nHost: us\r\n\r\n")
     writer.close()
 
 
