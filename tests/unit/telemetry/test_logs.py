@@ -9,6 +9,7 @@ import logging
 import subprocess
 import sys
 from datetime import datetime, timedelta
+from unittest.mock import Mock
 from uuid import UUID
 
 import pytest
@@ -59,7 +60,7 @@ def test_the_journal_is_written_at_any_level(lines, monkeypatch):
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     try:
         structlog.get_logger("some.module").warning("unheard")
-        journal.write(None, 5000)
+        journal.write(Mock(), 5000)
     finally:
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
     line = lines()[-1]
