@@ -145,8 +145,8 @@ class Environments:
         self._opened: asyncio.Queue[Environment] = asyncio.Queue()
 
     def __iter__(self) -> Iterator[Environment]:
-        """Iterate over the environments opened so far."""
-        return iter(self._environments.values())
+        """Iterate over the environments opened so far; one opened meanwhile comes with the next look."""
+        return iter(tuple(self._environments.values()))
 
     async def of(self, market: Market, *, testnet: bool) -> Environment:
         """Return an environment; a new one knows its epoch, and its clock and symbols a moment later."""

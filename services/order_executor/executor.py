@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 RENEWALS_PER_LEASE = 4
+DRAIN_WITHIN_S = 10.0
 
 
 class Executor:
@@ -151,11 +152,20 @@ class Executor:
                 }.items()
             ]
             await self._claimer.run(self._draining)
-            await self._settler.drained()
+            await self._settle_what_is_left()
             for task in tasks:
                 task.cancel()
         await self._venues.aclose()
         await self._release_leases()
+
+    async def _settle_what_is_left(self) -> None:
+        """Write down what came back; a database that is away is not waited for without end."""
+        try:
+            async with asyncio.timeout(DRAIN_WITHIN_S):
+                await self._settler.drained()
+        except TimeoutError:
+            # Its lease runs out, and whoever takes it over asks.
+            log.warning("drain.incomplete", in_flight=len(self._slots.tokens))
 
     async def _warm_up(self) -> None:
         """Let Postgres plan the hot statements before the first order needs them: run them on nothing."""

@@ -59,8 +59,8 @@ class Venues:
         self._opened: asyncio.Queue[Venue] = asyncio.Queue()
 
     def __iter__(self) -> Iterator[Venue]:
-        """Iterate over the venues opened so far."""
-        return iter(self._venues.values())
+        """Iterate over the venues opened so far; one that a row opens meanwhile comes with the next look."""
+        return iter(tuple(self._venues.values()))
 
     def of(self, market: Market, *, testnet: bool) -> Venue:
         """Return the venue of an account's orders; a new one is not ready until its clock is known."""

@@ -21,7 +21,7 @@ class Mutation:
         name: as in `mutations`.
         cells: by name.
         slowly: run them at slower times, since the next worker has to be up, and to ask, before the order
-            can be seen.
+            can be seen; with the rule in place they run there, too.
 
     """
 
@@ -51,6 +51,7 @@ MUTATIONS = (
     Mutation(
         "one early -2013 suffices",
         ("last moment and lag; kill at send.written", "connection cut, order late; kill at resolve.asked"),
+        slowly=True,
     ),
     Mutation(
         "failed query counts as absence",
@@ -111,6 +112,7 @@ MUTATIONS = (
     Mutation(
         "no quarantine",
         ("last moment and lag, fills; failover loses the claim, kill at send.written",),
+        slowly=True,
     ),
     Mutation(
         "only the known ids are asked for",

@@ -1,6 +1,7 @@
 """The cells of the crash matrix, generated: every point of failure, by every way, with every exchange.
 
-A cell is left out only where its point cannot be reached; `cells` says why, once per rule.
+Spot runs the full product. Futures run a pairwise cover of it: every behaviour at every point, with modes and
+cancels in turn. A cell is left out only where its point cannot be reached; it says why once per rule.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from shared import failpoints
-from tests.crash.behaviours import BEHAVIOURS, Answered
+from tests.crash.behaviours import BEHAVIOURS, ON_ALGO, ON_FUTURES, Answered
+from tests.crash.destination import Destination
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +30,10 @@ class Mode(StrEnum):
     KILL = "kill"  # kill -9; another one takes over
     FREEZE = "freeze"  # SIGSTOP for longer than lease and absence wait, while another one takes over
     PAUSE = "pause"  # SIGSTOP just long enough for the bot to cancel; nobody takes over
+
+
+FAILING = (Mode.KILL, Mode.FREEZE)
+TURNS = ((Mode.KILL, False), (Mode.FREEZE, True), (Mode.KILL, True), (Mode.FREEZE, False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,31 +58,63 @@ class Cell:
         stages: the failing workers, in order; the last one's point is the cell's.
         cancels: the bot cancels the row, in the database, after the last failure (before, where the point is
             one of the cancel's own).
+        goes: where the order is sent.
 
     """
 
     behaviour: Behaviour
     stages: tuple[Stage, ...]
     cancels: bool
+    goes: Destination = Destination.SPOT
+
+    @property
+    def rests(self) -> bool:
+        """Whether an accepted order stays open."""
+        return self.behaviour.rests or self.goes.conditional
 
     @property
     def name(self) -> str:
         """Name the cell for people and for picking it out."""
         way = ", then ".join(f"{stage.mode} at {stage.point}" for stage in self.stages)
-        return f"{self.behaviour.name}; {way}{'; bot cancels' if self.cancels else ''}"
+        goes = "" if self.goes is Destination.SPOT else f"{self.goes}: "
+        return f"{goes}{self.behaviour.name}; {way}{'; bot cancels' if self.cancels else ''}"
 
 
 def cells() -> list[Cell]:
-    """Generate every cell that can be reached, in a fixed order."""
-    points = [name for name in failpoints.NAMES if not name.startswith("recheck.")]
+    """Generate every cell of spot and futures that can be reached, in a fixed order."""
+    return [*spot_cells(), *futures_cells()]
+
+
+def spot_cells() -> list[Cell]:
+    """Generate the full product."""
     made = [
         Cell(behaviour, stages, cancels)
-        for behaviour, point, mode, cancels in product(
-            BEHAVIOURS, points, (Mode.KILL, Mode.FREEZE), (False, True)
-        )
-        if (stages := _stages(behaviour, point, mode)) and _cancel_fits(behaviour, point, cancels=cancels)
+        for behaviour, point, mode, cancels in product(BEHAVIOURS, failpoints.NAMES, FAILING, (False, True))
+        if (stages := _stages(behaviour, point, mode))
+        and _cancel_fits(behaviour, point, rests=behaviour.rests, cancels=cancels)
     ]
     return [*made, *_cancels_before_the_claim()]
+
+
+def futures_cells() -> list[Cell]:
+    """Generate the cover: each behaviour meets each point, each of both meets every mode and cancel."""
+    return [
+        cell
+        for goes, behaviours in ((Destination.FUTURES, ON_FUTURES), (Destination.ALGO, ON_ALGO))
+        for (nth, behaviour), (at, point) in product(enumerate(behaviours), enumerate(failpoints.NAMES))
+        for cell in _next_that_fits(goes, behaviour, point, turn=nth + at)
+    ]
+
+
+def _next_that_fits(goes: Destination, behaviour: Behaviour, point: str, turn: int) -> Iterator[Cell]:
+    """Of the ways to fail at a point, take the one whose turn it is, or the next that can be."""
+    for one in (TURNS[(turn + later) % len(TURNS)] for later in range(len(TURNS))):
+        mode, cancels = one
+        stages = _stages(behaviour, point, mode)
+        cell = Cell(behaviour, stages, cancels, goes)
+        if stages and _cancel_fits(behaviour, point, rests=cell.rests, cancels=cancels):
+            yield cell
+            return
 
 
 def _cancels_before_the_claim() -> Iterator[Cell]:
@@ -99,11 +137,11 @@ def _stages(behaviour: Behaviour, point: str, mode: Mode) -> tuple[Stage, ...]:
     return (last,)
 
 
-def _cancel_fits(behaviour: Behaviour, point: str, *, cancels: bool) -> bool:
+def _cancel_fits(behaviour: Behaviour, point: str, *, rests: bool, cancels: bool) -> bool:
     if point.startswith("cancel."):
         # Only an order that stays open, or unknown, long enough is cancelled at the exchange.
-        lasting = behaviour.rests or behaviour.answered is Answered.NOT_AND_ABSENT or behaviour.stays_unknown
+        lasting = rests or behaviour.answered is Answered.NOT_AND_ABSENT or behaviour.stays_unknown
         return cancels and lasting and not behaviour.may_reject
     # What is over cannot be cancelled any more.
-    over = behaviour.answered is Answered.CLEARLY and not behaviour.rests
+    over = behaviour.answered is Answered.CLEARLY and not rests
     return not (cancels and over and point == "settle.committed")

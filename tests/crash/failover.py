@@ -1,7 +1,4 @@
-"""Cells in which an asynchronous failover loses the last commits: of the claim, of the settle, or of three.
-
-They run on a scale of their own: a failover takes a second here, and the quarantine has to be longer than it.
-"""
+"""Cells in which an asynchronous failover loses the last commits: the claim, the settle, or three of them."""
 
 from __future__ import annotations
 
@@ -13,12 +10,12 @@ from enum import StrEnum
 from itertools import product
 from typing import TYPE_CHECKING
 
-from tests.crash.behaviours import BY_NAME, NO_MONEY, Behaviour, only, post
+from tests.crash.behaviours import BY_NAME, NO_MONEY, QUESTIONS, Behaviour, post
 from tests.crash.cells import Mode
+from tests.crash.destination import Destination
 from tests.crash.judge import Judged, Verdict, judge
 from tests.crash.processes import ProcessError, until
 from tests.crash.run_cell import Ran, Run, amount, await_failure, money
-from tests.crash.scale import Scale
 from tests.crash.world import Account
 
 if TYPE_CHECKING:
@@ -26,18 +23,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tests.crash.cluster import Cluster
+    from tests.crash.scale import Scale
     from tests.crash.world import World
-
-FAILOVER = Scale(
-    "failover",
-    recv_window_ms=2000,
-    engine_delay_s=0.5,
-    query_lag_s=0.5,
-    gap_wait_s=1.0,
-    lease_s=2.5,
-    sweep_s=0.3,
-    answer_timeout_s=3.0,
-)
 
 
 class Loses(StrEnum):
@@ -66,6 +53,7 @@ class FailoverCell:
         mode: how it fails there.
         cancels: the bot cancels after the failover, before anybody looks.
         wakes: when a frozen one goes on.
+        goes: where the order is sent.
 
     """
 
@@ -75,15 +63,16 @@ class FailoverCell:
     mode: Mode
     cancels: bool = False
     wakes: Wakes = Wakes.AT_THE_END
+    goes: Destination = Destination.SPOT
 
     @property
     def name(self) -> str:
         """Name the cell for people and for picking it out."""
         wakes = f", wakes {self.wakes}" if self.wakes is not Wakes.AT_THE_END else ""
         cancels = "; bot cancels" if self.cancels else ""
-        return (
-            f"{self.behaviour.name}; failover loses {self.loses}, {self.mode} at {self.point}{wakes}{cancels}"
-        )
+        goes = "" if self.goes is Destination.SPOT else f"{self.goes}: "
+        way = f"{self.mode} at {self.point}{wakes}{cancels}"
+        return f"{goes}{self.behaviour.name}; failover loses {self.loses}, {way}"
 
     @property
     def failpoints(self) -> str:
@@ -124,7 +113,7 @@ LAST_MOMENT = Behaviour(
         {
             "action": "lag",
             "method": "GET",
-            "route": "/api/v3/(order|openOrders|allOrders|myTrades)",
+            "route": QUESTIONS,
             "ms": scale.query_lag_s * 900,
         },
     ],
@@ -156,39 +145,48 @@ def _cells() -> Iterator[FailoverCell]:
     )
     for mode in modes:
         yield FailoverCell(LAST_MOMENT, Loses.CLAIM, "send.written", mode)
+    for goes, behaviour in ((Destination.FUTURES, fills), (Destination.ALGO, rests)):
+        for mode in modes:
+            yield FailoverCell(behaviour, Loses.CLAIM, "send.answered", mode, goes=goes)
+        yield FailoverCell(behaviour, Loses.CLAIM, "send.before", Mode.KILL, goes=goes)
+        yield FailoverCell(behaviour, Loses.THREE, "settle.before", Mode.KILL, goes=goes)
+        yield FailoverCell(behaviour, Loses.SETTLE, "settle.committed", Mode.KILL, cancels=True, goes=goes)
+        yield FailoverCell(BY_NAME["answer lost, filled"], Loses.CLAIM, "settle.before", Mode.KILL, goes=goes)
 
 
 def run_failover(world: World, cluster: Cluster, cell: FailoverCell, mutation: str | None = None) -> Ran:
     """Run a cell on a cluster; the cluster goes on with the promoted server."""
     started = time.monotonic()
-    behaviour = cell.behaviour
+    behaviour, played = cell.behaviour, True
     with ExitStack() as stack:
         dsn = cluster.follow()
         account = Account(world, dsn, money=money(behaviour))
         stack.callback(account.close)
-        for rule in faults(cell):
+        for rule in faults(cell, world.scale):
             account.fault(rule)
         # The epoch of this history is known to both servers before anything is lost.
         account.know_the_epoch()
-        order = account.bot.order(account.user, account.id, amount=amount(), **behaviour.columns)
-        this = Run(world, behaviour, mutation, account, order)
+        order = account.bot.order(
+            account.user, account.id, amount=amount(), **cell.goes.columns(rests=behaviour.rests)
+        )
+        this = Run(world, behaviour, mutation, account, order, cell.goes)
         stack.callback(this.kill_all)
         try:
             _play(this, cell, cluster)
             facts = account.facts(order, this.canceled_at)
             judged = judge(facts, may_reject=behaviour.may_reject, may_stay_unknown=False)
         except ProcessError as error:
-            judged = Judged(Verdict.LOST, str(error))
+            judged, played = Judged(Verdict.LOST, str(error)), False
             if cluster.standby is not None:
                 cluster.standby.remove()
         log = "" if judged.verdict is Verdict.CLEAN else this.logs()
-    return Ran(cell.name, judged, time.monotonic() - started, mutation, log)
+    return Ran(cell.name, judged, time.monotonic() - started, mutation, log, played)
 
 
-def faults(cell: FailoverCell) -> list[Mapping[str, Any]]:
+def faults(cell: FailoverCell, scale: Scale) -> list[Mapping[str, Any]]:
     """Return the exchange's rules; for three commits the first POST is refused as too late: not sent."""
-    late = only(post("delay_arrival", ms=FAILOVER.recv_window_ms * 1.2))(FAILOVER)
-    return [*(late if cell.loses is Loses.THREE else []), *cell.behaviour.faults(FAILOVER)]
+    late = [post("delay_arrival", ms=scale.recv_window_ms * 1.2)]
+    return [*(late if cell.loses is Loses.THREE else []), *cell.behaviour.faults(scale)]
 
 
 def _play(this: Run, cell: FailoverCell, cluster: Cluster) -> None:
@@ -216,3 +214,4 @@ def _play(this: Run, cell: FailoverCell, cluster: Cluster) -> None:
     this.settle_down()
     failing.stop()
     heir.stop()
+    this.bring_fills()

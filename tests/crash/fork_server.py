@@ -18,7 +18,7 @@ import traceback
 from functools import partial
 from typing import Any, Never
 
-from services.fill_listener.listener import FillListener
+from services.fill_listener.markets import MarketListeners
 from services.order_executor.executor import Executor
 from shared.service import serve as run_service
 from shared.telemetry.metrics import EXECUTOR, LISTENER
@@ -29,7 +29,7 @@ NOT_MUTATED = 71
 
 SERVICES = {
     EXECUTOR: lambda: run_service(EXECUTOR, Executor),
-    LISTENER: lambda: run_service(LISTENER, FillListener),
+    LISTENER: lambda: run_service(LISTENER, MarketListeners),
 }
 
 

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 from tests.crash.catalogue import MUTATIONS, runs
 from tests.crash.cells import cells
 from tests.crash.cluster import Cluster
-from tests.crash.failover import FAILOVER, FailoverCell, failover_cells, run_failover
+from tests.crash.failover import FailoverCell, failover_cells, run_failover
 from tests.crash.judge import GOOD, Verdict
 from tests.crash.run_cell import run
-from tests.crash.scale import REAL, SCALED, SLOW
+from tests.crash.scale import FAILOVER, REAL, SCALED, SLOW, SLOW_FAILOVER
 from tests.crash.world import RATE_LIMIT_SCALE, World
 
 if TYPE_CHECKING:
@@ -76,13 +76,14 @@ class Results:
         return [(kind, ran) for kind, ran in self.ran if ran.mutation is None]
 
     def red(self) -> list[dict[str, Any]]:
-        """Count, for each mutation, the cells that noticed it."""
+        """Count, for each mutation, the cells that noticed it; one whose steps did not happen has not."""
         return [
             {
                 "name": mutation.name,
                 "cells": len(mutation.cells),
                 "cells_red": sum(
-                    ran.mutation == mutation.name and ran.judged.verdict not in GOOD for _, ran in self.ran
+                    ran.mutation == mutation.name and ran.played and ran.judged.verdict not in GOOD
+                    for _, ran in self.ran
                 ),
             }
             for mutation in MUTATIONS
@@ -96,7 +97,7 @@ def run_scaled(scale: Scale, todo: _Todo, at_once: int, add: Callable[[Ran], Non
             add(future.result())
 
 
-def run_failovers(todo: _FailoverTodo, clusters: int, add: Callable[[Ran], None]) -> None:
+def run_failovers(scale: Scale, todo: _FailoverTodo, clusters: int, add: Callable[[Ran], None]) -> None:
     """Run failover cells, each cluster going from one failover to the next."""
     waiting: queue.SimpleQueue[tuple[FailoverCell, str | None]] = queue.SimpleQueue()
     for item in todo:
@@ -111,7 +112,7 @@ def run_failovers(todo: _FailoverTodo, clusters: int, add: Callable[[Ran], None]
                     return
                 add(run_failover(world, cluster, cell, mutation))
 
-    with World(FAILOVER) as world, ThreadPoolExecutor(clusters) as pool:
+    with World(scale) as world, ThreadPoolExecutor(clusters) as pool:
         for future in [pool.submit(work, world) for _ in range(clusters)]:
             future.result()
 
@@ -131,23 +132,24 @@ def whole() -> int:
     """Run everything; returns the exit code."""
     results = Results(loudly=True)
     by_name = {cell.name: cell for cell in cells()}
-    mutated = [(cell, mutation.name) for mutation, cell in runs() if not mutation.slowly]
-    slowly: _Todo = [
-        (cell, mutation.name)
-        for mutation, cell in runs()
-        if mutation.slowly and not isinstance(cell, FailoverCell)
-    ]
     plain: _Todo = [(cell, None) for cell in cells()]
-    plain += [(cell, name) for cell, name in mutated if not isinstance(cell, FailoverCell)]
     failing: _FailoverTodo = [(cell, None) for cell in failover_cells()]
-    failing += [(cell, name) for cell, name in mutated if isinstance(cell, FailoverCell)]
+    slowly: _Todo = []
+    failing_slowly: _FailoverTodo = []
+    for mutation, cell in runs():
+        if isinstance(cell, FailoverCell):
+            todo = failing_slowly if mutation.slowly else failing
+            todo += [(cell, None), (cell, mutation.name)] if mutation.slowly else [(cell, mutation.name)]
+        elif mutation.slowly:
+            slowly += [(cell, None), (cell, mutation.name)]
+        else:
+            plain.append((cell, mutation.name))
     random.Random(1).shuffle(plain)  # so that the slow ones do not all come together
-    for scale in (SCALED, SLOW, FAILOVER, REAL):
+    for scale in (SCALED, SLOW, FAILOVER, SLOW_FAILOVER, REAL):
         print(f"{scale.name} times: {scale}, request-weight limits x {RATE_LIMIT_SCALE}")
-    print(
-        f"{len(plain) + len(slowly)} + {len(failing)} cells, {len(AT_REAL_TIMES)} of them also at real times"
-    )
-    with ThreadPoolExecutor(4) as pool:
+    todo_count = len(plain) + len(failing) + len(slowly) + len(failing_slowly)
+    print(f"{todo_count} cells, mutations included, and {len(AT_REAL_TIMES)} of them at real times")
+    with ThreadPoolExecutor(5) as pool:
         futures = [
             pool.submit(
                 run_scaled,
@@ -156,9 +158,14 @@ def whole() -> int:
                 len(AT_REAL_TIMES),
                 lambda ran: results.add("real", ran),
             ),
-            pool.submit(run_failovers, failing, CLUSTERS_AT_ONCE, lambda ran: results.add("failover", ran)),
+            pool.submit(
+                run_failovers, FAILOVER, failing, CLUSTERS_AT_ONCE, lambda ran: results.add("failover", ran)
+            ),
+            pool.submit(
+                run_failovers, SLOW_FAILOVER, failing_slowly, 1, lambda ran: results.add("slow failover", ran)
+            ),
             pool.submit(run_scaled, SCALED, plain, CELLS_AT_ONCE, lambda ran: results.add("scaled", ran)),
-            pool.submit(run_scaled, SLOW, slowly, 1, lambda ran: results.add("slow", ran)),
+            pool.submit(run_scaled, SLOW, slowly, 2, lambda ran: results.add("slow", ran)),
         ]
         for future in futures:
             future.result()
@@ -198,7 +205,7 @@ def report(results: Results) -> int:
         )
     )
     print(f"\n{'cells':>8}{''.join(f'{verdict!s:>9}' for verdict in Verdict)}")
-    for kind in ("scaled", "failover", "real"):
+    for kind in ("scaled", "slow", "failover", "slow failover", "real"):
         of_kind = Counter(ran.judged.verdict for k, ran in plain if k == kind)
         print(f"{of_kind.total():>8}{''.join(f'{of_kind[verdict]:>9}' for verdict in Verdict)}  {kind}")
     print(f"{len(plain):>8}{''.join(f'{verdicts[verdict]:>9}' for verdict in Verdict)}  all\n")

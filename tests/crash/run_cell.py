@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tests.crash.careless_proxy import CarelessProxy
 from tests.crash.cells import Mode
+from tests.crash.destination import Destination
 from tests.crash.fork_server import NOT_MUTATED
 from tests.crash.judge import GOOD, Judged, Verdict, judge
 from tests.crash.processes import ProcessError, until
@@ -35,13 +36,24 @@ class MutationError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """A cell and how it ended."""
+    """A cell and how it ended.
+
+    Args:
+        name: of the cell.
+        judged: how it ended.
+        seconds: it took.
+        mutation: the rule that was missing; None = none.
+        log: of the workers, where the end is not a good one.
+        played: every step of the cell happened, so that its end says something about the rules.
+
+    """
 
     name: str
     judged: Judged
     seconds: float
     mutation: str | None = None
     log: str = ""
+    played: bool = True
 
 
 @dataclass(slots=True)
@@ -53,6 +65,7 @@ class Run:
     mutation: str | None
     account: Account
     order: UUID
+    goes: Destination = Destination.SPOT
     exchange_port: int | None = None
     workers: list[Forked] = field(default_factory=list)
     canceled_at: datetime | None = None
@@ -61,9 +74,18 @@ class Run:
     def patience_s(self) -> float:
         """How long a step that has to happen may take."""
         scale = self.world.scale
-        if self.mutation is not None:
-            return 10.0  # without its rule it may never end; what it has done by then is judged
-        return 20 + 4 * (scale.lease_s + scale.absence_s + scale.answer_timeout_s + scale.sweep_s)
+        return 20 + 4 * (scale.lease_s + self.absence_s + scale.answer_timeout_s + scale.sweep_s)
+
+    @property
+    def ends_within_s(self) -> float:
+        """How long the end may take; without its rule it may never come: what was done by then is judged."""
+        return self.patience_s if self.mutation is None else 10.0 + self.world.scale.lease_s
+
+    @property
+    def absence_s(self) -> float:
+        """From signing until an absence of this order can be judged."""
+        scale = self.world.scale
+        return scale.absence_s + (scale.conditional_s if self.goes.conditional else 0)
 
     def start(self, failpoints: str = "") -> Forked:
         """Start the next worker."""
@@ -96,16 +118,27 @@ class Run:
     def is_over(self) -> bool:
         """Whether nothing more will happen to the row, as far as the database says."""
         state = self.state()
-        # A resting order is over as it is; one the bot cancelled has still to be cancelled at the exchange.
-        return self.canceled_at is None if state == "submitted" else state == "done"
+        if state != "submitted":
+            return state == "done"
+        # A resting order is over as it is; one the bot cancelled has still to be cancelled at the exchange,
+        # unless it was filled there: on futures a row goes on until a listener has brought the fills.
+        return self.canceled_at is None or self.account.awaits_fills(self.order)
+
+    def bring_fills(self) -> None:
+        """Let a listener come, last, for what a futures order traded: the executors had to do without."""
+        if self.account.awaits_fills(self.order):
+            listener = self.account.listener()
+            self.workers.append(listener)
+            until(lambda: self.state() == "done", self.patience_s, 0.1)
+            listener.stop()
 
     def settle_down(self) -> None:
         """Wait for the end; where nothing is answered, until an absence could have been judged."""
         scale = self.world.scale
-        patience_s = self.patience_s
+        patience_s = self.ends_within_s
         if self.behaviour.stays_unknown:
             until(lambda: self.state() == "unknown" or self.is_over(), patience_s, 0.1)
-            patience_s = scale.lease_s + scale.absence_s + 4 * scale.sweep_s + scale.answer_timeout_s
+            patience_s = scale.lease_s + self.absence_s + 4 * scale.sweep_s + scale.answer_timeout_s
         until(self.is_over, patience_s, 0.1)
 
     def go_on(self, worker: Forked) -> None:
@@ -147,7 +180,7 @@ def await_failure(worker: Forked, mode: Mode, point: str, patience_s: float) -> 
 def run(world: World, cell: Cell, mutation: str | None = None) -> Ran:
     """Run a cell in a world of its scale; a step that does not happen is `lost`, with the worker's log."""
     started = time.monotonic()
-    behaviour = cell.behaviour
+    behaviour, played = cell.behaviour, True
     with ExitStack() as stack:
         account = Account(world, money=money(behaviour))
         stack.callback(account.close)
@@ -156,8 +189,9 @@ def run(world: World, cell: Cell, mutation: str | None = None) -> Ran:
             port = stack.enter_context(CarelessProxy(world.exchange.port, behaviour.on_the_way)).port
         for rule in behaviour.faults(world.scale):
             account.fault(rule)
-        order = account.bot.order(account.user, account.id, amount=amount(), **behaviour.columns)
-        this = Run(world, behaviour, mutation, account, order, port)
+        columns = cell.goes.columns(rests=cell.rests)
+        order = account.bot.order(account.user, account.id, amount=amount(), **columns)
+        this = Run(world, behaviour, mutation, account, order, cell.goes, port)
         stack.callback(this.kill_all)
         try:
             _play(this, cell)
@@ -167,9 +201,9 @@ def run(world: World, cell: Cell, mutation: str | None = None) -> Ran:
                 may_stay_unknown=behaviour.stays_unknown,
             )
         except ProcessError as error:
-            judged = Judged(Verdict.LOST, str(error))
+            judged, played = Judged(Verdict.LOST, str(error)), False
         log = "" if judged.verdict in GOOD else this.logs()
-    return Ran(cell.name, judged, time.monotonic() - started, mutation, log)
+    return Ran(cell.name, judged, time.monotonic() - started, mutation, log, played)
 
 
 def money(behaviour: Behaviour) -> str:
@@ -195,10 +229,12 @@ def _play(this: Run, cell: Cell) -> None:
         return
     heir = this.start()
     if last.mode is Mode.FREEZE:
-        pause(max(0.0, this.world.scale.freeze_s - (time.monotonic() - failed_at)))
-        until(this.is_over, 0 if this.behaviour.stays_unknown else this.patience_s, 0.1)
+        later_s = this.absence_s - this.world.scale.absence_s
+        pause(max(0.0, this.world.scale.freeze_s + later_s - (time.monotonic() - failed_at)))
+        until(this.is_over, 0 if this.behaviour.stays_unknown else this.ends_within_s, 0.1)
         this.go_on(failed)
     this.settle_down()
     # Draining settles what is in flight; after it nothing of this cell moves any more.
     failed.stop()
     heir.stop()
+    this.bring_fills()

@@ -48,6 +48,11 @@ class Scale:
         return self.recv_window_ms / 1000 + wait
 
     @property
+    def conditional_s(self) -> float:
+        """Seconds that the wait for a conditional order is longer: its margins are doubled."""
+        return max(self.gap_wait_s, self.engine_delay_s + self.query_lag_s)
+
+    @property
     def freeze_s(self) -> float:
         """Longer than lease and absence wait together: others have judged the frozen worker's order."""
         return self.lease_s + self.absence_s + 2 * self.sweep_s
@@ -64,14 +69,38 @@ SCALED = Scale(
     sweep_s=0.3,
     answer_timeout_s=1.5,
 )
-# An order shows only seconds after its request: the next worker is up and asks before that, on any machine.
+# Absences are judged so late, and an order shows so late, that whoever does not wait has asked and sent again
+# many seconds before it could be seen, on any machine.
 SLOW = Scale(
     "slow",
-    recv_window_ms=5000,
-    engine_delay_s=1.0,
-    query_lag_s=1.0,
-    gap_wait_s=2.0,
-    lease_s=6.0,
+    recv_window_ms=4000,
+    engine_delay_s=0.25,
+    query_lag_s=0.25,
+    gap_wait_s=15.0,
+    lease_s=4.5,
     sweep_s=0.3,
-    answer_timeout_s=7.0,
+    answer_timeout_s=5.0,
+)
+# A failover takes a second or two here, and the quarantine has to be longer than that.
+FAILOVER = Scale(
+    "failover",
+    recv_window_ms=2000,
+    engine_delay_s=0.5,
+    query_lag_s=0.5,
+    gap_wait_s=1.0,
+    lease_s=2.5,
+    sweep_s=0.3,
+    answer_timeout_s=3.0,
+)
+# An order shows so late that whoever skips the quarantine has long sent it again, even if he looked first
+# when he did not know the symbols yet, and then again when his lease had run out.
+SLOW_FAILOVER = Scale(
+    "slow failover",
+    recv_window_ms=4000,
+    engine_delay_s=0.5,
+    query_lag_s=12.0,
+    gap_wait_s=13.0,
+    lease_s=4.5,
+    sweep_s=0.3,
+    answer_timeout_s=5.0,
 )

@@ -11,13 +11,13 @@ import pytest
 
 from shared.database.embedded import Stop
 from tests.command_line import Terminal
-from tests.crash.behaviours import BY_NAME
 from tests.crash.cells import Mode
 from tests.crash.cluster import Cluster
-from tests.crash.failover import FAILOVER
+from tests.crash.destination import Destination
 from tests.crash.judge import Verdict, judge
 from tests.crash.processes import until
 from tests.crash.run_cell import amount, await_failure
+from tests.crash.scale import FAILOVER
 from tests.crash.world import Account, World, pause
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.whole
 
 PATIENCE_S = 60.0
-FILLS = BY_NAME["accepts and fills"]
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +60,9 @@ def trading(world: World, dsn: str) -> Iterator[Account]:
 
 def order(account: Account) -> UUID:
     """Let the bot insert a market order."""
-    return account.bot.order(account.user, account.id, amount=amount(), **FILLS.columns)
+    return account.bot.order(
+        account.user, account.id, amount=amount(), **Destination.SPOT.columns(rests=False)
+    )
 
 
 def move(account: Account, dsn: str) -> None:

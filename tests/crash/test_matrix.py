@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.crash import mutations
-from tests.crash.behaviours import BEHAVIOURS
+from tests.crash.behaviours import BEHAVIOURS, ON_ALGO, ON_FUTURES
 from tests.crash.catalogue import MUTATIONS, runs
-from tests.crash.cells import Mode, cells
+from tests.crash.cells import FAILING, Mode, cells, futures_cells, spot_cells
 from tests.crash.cluster import Cluster
-from tests.crash.failover import FAILOVER, failover_cells, run_failover
+from tests.crash.destination import Destination
+from tests.crash.failover import failover_cells, run_failover
 from tests.crash.judge import GOOD, Facts, Verdict, judge
+from tests.crash.ledger import orders_of
 from tests.crash.matrix import AT_REAL_TIMES, LEAST_CELLS, sample
 from tests.crash.run_cell import run
-from tests.crash.scale import SCALED
+from tests.crash.scale import FAILOVER, SCALED
 from tests.crash.world import World
 
 # Run with the whole proofs until its cells are seen clean on a quiet machine.
@@ -84,8 +86,34 @@ def test_the_matrix_is_generated_and_large_enough() -> None:
     assert set(AT_REAL_TIMES) <= set(names)
     assert len(AT_REAL_TIMES) == 10
     for behaviour in BEHAVIOURS:
-        modes = {cell.stages[-1].mode for cell in every if cell.behaviour is behaviour}
+        modes = {cell.stages[-1].mode for cell in spot_cells() if cell.behaviour is behaviour}
         assert {Mode.KILL, Mode.FREEZE} <= modes
+
+
+@pytest.mark.parametrize("goes", [Destination.FUTURES, Destination.ALGO])
+def test_futures_cells_cover_every_pair(goes: Destination) -> None:
+    """Each behaviour meets the points it meets on spot; each of both fails in every way, cancelled or not."""
+    behaviours = ON_ALGO if goes.conditional else ON_FUTURES
+    chosen = [cell for cell in futures_cells() if cell.goes is goes]
+    pairs = {(cell.behaviour, cell.stages[-1].point) for cell in chosen}
+    on_spot = {(c.behaviour, c.stages[-1].point) for c in spot_cells() if c.behaviour in behaviours}
+    assert on_spot <= pairs
+    ways = {(mode, cancels) for mode in FAILING for cancels in (False, True)}
+    for behaviour in behaviours:
+        assert {(c.stages[-1].mode, c.cancels) for c in chosen if c.behaviour is behaviour} == ways
+    for point in {point for _, point in pairs if not point.startswith("cancel.")}:
+        assert {(c.stages[-1].mode, c.cancels) for c in chosen if c.stages[-1].point == point} == ways
+
+
+def test_a_conditional_order_and_what_it_became_are_one() -> None:
+    """By the algo service's own word; a plain order that is not the one it names is one more."""
+    algo = {"algoId": 9, "clientAlgoId": "b-1", "symbol": "BNBUSDT", "algoStatus": "NEW", "actualOrderId": ""}
+    became = {"clientOrderId": "b-1", "orderId": 7, "status": "FILLED", "executedQty": "2"}
+    (waiting,) = orders_of([{"algo": algo}])
+    assert (waiting["orderId"], waiting["status"]) == ("algo-9", "NEW")
+    triggered = algo | {"algoStatus": "FINISHED", "actualOrderId": "7"}
+    assert orders_of([{"order": became}, {"algo": triggered}]) == [became]
+    assert len(orders_of([{"order": became | {"orderId": 8}}, {"algo": triggered}])) == 2
 
 
 def facts(**changes: object) -> Facts:

@@ -19,8 +19,10 @@ from services.command_line.demo import fund
 from services.command_line.stand_in_bot import Bot
 from shared.database import embedded
 from shared.database.migrate import lay_bot_stand_in, migrate
-from shared.telemetry.metrics import EXECUTOR
+from shared.telemetry.metrics import EXECUTOR, LISTENER
+from tests.crash.destination import PLACING
 from tests.crash.judge import Facts
+from tests.crash.ledger import orders_of
 from tests.crash.processes import ProcessError, WarmParent, until
 
 if TYPE_CHECKING:
@@ -78,6 +80,7 @@ class Exchange:
             raise ProcessError(f"the exchange did not start:\n{self._log.read_text()[-2000:]}")
         ports = json.loads(self._ports.read_text())
         self.port: int = ports["port"]
+        self.futures_port: int = ports["futures_port"]
         self._admin_url: str = ports["admin_url"]
 
     def __enter__(self) -> Self:
@@ -141,6 +144,7 @@ class World:
     def environment(self, dsn: str | None = None, exchange_port: int | None = None) -> dict[str, str]:
         """Return the variables of a service here, or in another database or behind a proxy."""
         host = f"127.0.0.1:{exchange_port or self.exchange.port}"
+        futures = f"127.0.0.1:{self.exchange.futures_port}"
         return {
             **self.scale.environment(),
             "BRIDGE_DATABASE_URL": dsn or self.server.dsn(),
@@ -148,6 +152,9 @@ class World:
             "BRIDGE_SPOT_TESTNET_REST_URL": f"http://{host}",
             "BRIDGE_SPOT_TESTNET_WS_API_URL": f"ws://{host}/ws-api/v3",
             "BRIDGE_SPOT_TESTNET_STREAM_URL": f"ws://{host}",
+            "BRIDGE_FUTURES_TESTNET_REST_URL": f"http://{futures}",
+            "BRIDGE_FUTURES_TESTNET_WS_API_URL": f"ws://{futures}/ws-fapi/v1",
+            "BRIDGE_FUTURES_TESTNET_STREAM_URL": f"ws://{futures}",
             "BRIDGE_METRICS_PORT": "0",
             "BRIDGE_POOL_SIZE": "4",
             "BRIDGE_SEND_SLOTS": "8",
@@ -212,6 +219,17 @@ class Account:
         }
         return self.world.parent.start(EXECUTOR, environment, self.name, mutation=mutation)
 
+    def listener(self) -> Forked:
+        """Start a listener that follows this account only."""
+        environment = self.world.environment(self.dsn) | {"BRIDGE_ONLY_ACCOUNTS": str(self.id)}
+        return self.world.parent.start(LISTENER, environment, f"{self.name}-listener")
+
+    def awaits_fills(self, order: UUID) -> bool:
+        """Whether the exchange reported more as executed than we have fills of."""
+        return bool(
+            self._rows("SELECT 1 FROM bridge.attempt WHERE order_id = %s AND executed > filled", order)
+        )
+
     def entry(self, order: UUID) -> dict[str, Any]:
         """Read our line about an order; empty when nothing has taken it in."""
         found = self._rows("SELECT * FROM bridge.outbox WHERE order_id = %s", order)
@@ -229,20 +247,20 @@ class Account:
     def facts(self, order: UUID, canceled_at: datetime | None) -> Facts:
         """Collect both sides of one order."""
         # Nothing is on its way any more.
-        if not until(
-            lambda: all(r["answered_ns"] for r in self.world.exchange.admin("GET", self._posts)), 90
-        ):
+        if not until(lambda: all(request["answered_ns"] for request in self._posts()), 90):
             raise ProcessError("the exchange still works on a request of this account")
         # The account has this one order: whatever else stands there, under whatever id, is one too many.
-        ledger = self.world.exchange.admin("GET", f"/ledger?account={self.name}")
-        posts = self.world.exchange.admin("GET", self._posts)
+        ledgers = [
+            self.world.exchange.admin("GET", f"/ledger?market={market}&account={self.name}")
+            for market in ("spot", "futures")
+        ]
         halts = self._rows("SELECT reason FROM bridge.control WHERE halted AND key = %s", str(self.id))
         return Facts(
             row=self.bot.read_order(order),
             entry=self.entry(order),
             attempts=self._rows("SELECT * FROM bridge.attempt WHERE order_id = %s ORDER BY number", order),
-            at_exchange=[found["order"] for found in ledger["orders"]],
-            posts=len(posts),
+            at_exchange=[order for ledger in ledgers for order in orders_of(ledger["orders"])],
+            posts=self.posts(),
             canceled_at=canceled_at,
             flagged_in_words=bool(
                 self._rows("SELECT 1 FROM bridge.event WHERE order_id = %s AND kind = 'unknown'", order)
@@ -252,11 +270,11 @@ class Account:
 
     def posts(self) -> int:
         """Count the requests to place an order that reached the exchange."""
-        return len(self.world.exchange.admin("GET", self._posts))
+        return len(self._posts())
 
-    @property
-    def _posts(self) -> str:
-        return f"/requests?account={self.name}&path=/api/v3/order&method=POST"
+    def _posts(self) -> list[Mapping[str, Any]]:
+        requests = self.world.exchange.admin("GET", f"/requests?account={self.name}&method=POST")
+        return [request for request in requests if request["path"] in PLACING]
 
     def questions(self, order: UUID) -> int:
         """Count the questions asked about an order."""

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -194,6 +195,26 @@ def test_a_service_drains_without_its_database(own: LocalTestnet, module: str) -
     service = own.start_service(module)
     with database_away(own):
         assert ended(service) == 0, service.tail()
+
+
+def test_an_executor_that_cannot_settle_ends_all_the_same(own: LocalTestnet, alone: Trader) -> None:
+    """The answer comes, the database does not: it ends in bounded time, and its heir asks and finds."""
+    executor = own.start_service(EXECUTOR, BRIDGE_LEASE="6")
+    fault = {"action": "delay_answer", "ms": 1500, "method": "POST", "route": "/api/v3/order", "count": 1}
+    own.admin("POST", "/faults", fault)
+    order = alone.order(symbol="BTC/USDT", amount=Decimal(304))
+    alone.until(lambda: len(alone.at_exchange()) == 1, "the exchange has the order")
+    with database_away(own):
+        alone.until(lambda: '"settle.database_away"' in executor.tail(), "it cannot write the answer down")
+        executor.popen.send_signal(signal.SIGTERM)
+        assert executor.popen.wait(40) == 0, executor.tail()
+        assert '"drain.incomplete"' in executor.tail()
+    with Bot(alone.local.database_url or "", own.encryption_key) as bot:
+        heir = own.start_service(EXECUTOR)
+        after = replace(alone, bot=bot)
+        after.until_status(order, "filled")
+        assert len(after.at_exchange()) == 1
+        heir.stop()
 
 
 def test_tables_that_are_not_the_bots_stop_the_start(own: LocalTestnet, alone: Trader) -> None:
