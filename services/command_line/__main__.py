@@ -22,6 +22,7 @@ from services.command_line import (
     place,
     prune,
     reconcile,
+    replay,
     resolve,
     top,
     uninstall,
@@ -59,6 +60,7 @@ app.command("place", rich_help_panel=STEER)(place.place)
 app.command("cancel", rich_help_panel=STEER)(place.cancel)
 app.command("resolve", rich_help_panel=STEER)(resolve.resolve)
 app.command("reconcile", rich_help_panel=STEER)(reconcile.reconcile)
+app.command("replay", rich_help_panel=STEER)(replay.replay)
 app.command("adopt", rich_help_panel=STEER)(adopt.adopt)
 SET_UP = "Set up"
 app.add_typer(accounts.app, name="accounts", rich_help_panel=SET_UP)

@@ -55,6 +55,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "bridge resolve 3f2a --not-placed --retry",
     ),
     "reconcile": ("bridge reconcile --account main", "bridge reconcile --journal claimed.jsonl"),
+    "replay": ("bridge replay", "bridge replay --account main --symbol BTC/USDT --repair"),
     "adopt": (
         "bridge adopt 3f2a send",
         "bridge adopt 3f2a link --exchange-order-id 12345",

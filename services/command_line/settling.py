@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def _connected() -> AsyncIterator[Connection]:
+async def work_connection() -> AsyncIterator[Connection]:
+    """Open one connection of the kind the services have."""
     database = load(DatabaseSettings)
     pool = await open_pool(
         database.work_dsn,
@@ -56,7 +57,7 @@ def compare_epoch(account_id: UUID | None = None, *, why: str | None = None) -> 
     """
 
     async def compare() -> Epoch:
-        async with _connected() as connection:
+        async with work_connection() as connection:
             epoch = await epochs.current(connection, quarantine=load(ProtocolSettings).quarantine, why=why)
             if account_id is not None:
                 await leases.expire(connection, [account_id])
@@ -69,7 +70,7 @@ def settle_now(finding: Finding) -> Settled:
     """Settle one finding."""
 
     async def work() -> Settled:
-        async with _connected() as connection:
+        async with work_connection() as connection:
             return await settle(connection, [finding])
 
     return asyncio.run(work())

@@ -6,7 +6,7 @@ order. In the common case only the new fills are counted; a late one means foldi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -16,7 +16,7 @@ import structlog
 from shared.database.ledger import as_columns, as_json, position_key, read_fill
 from shared.database.statements import statement
 from shared.domain.futures_positions import realized_difference
-from shared.domain.holding import Change, Counted, Kind, count_again, count_in
+from shared.domain.holding import Change, Counted, Kind, count_again, count_in, emptied
 from shared.domain.money import ZERO
 from shared.domain.order import Market
 from shared.domain.position import Cycle, OutOfOrderError, Position, PositionSide, opening, rules_of
@@ -153,12 +153,15 @@ class _Written:
     unmatched: Decimal
 
 
-async def recount(connection: Connection, holdings: Collection[UUID]) -> list[PositionChange]:
+async def recount(
+    connection: Connection, holdings: Collection[UUID], *, shown_again: Collection[UUID] = ()
+) -> list[PositionChange]:
     """Fold holdings again from all their fills, because the worth of one has changed.
 
     Args:
         connection: within a transaction that holds the locks of their keys.
         holdings: ids of `bridge.holding`.
+        shown_again: lives whose row of the bot's is written again although the ledger has them right.
 
     Returns:
         The lives that look different now.
@@ -166,7 +169,7 @@ async def recount(connection: Connection, holdings: Collection[UUID]) -> list[Po
     """
     work = _Work()
     for row in await connection.fetch(statement("holdings"), list(holdings)):
-        written = await _again(connection, row["holding_id"], _state(row))
+        written = await _again(connection, row["holding_id"], state_of(row), shown_again)
         _put(work, row, row["holding_id"], written, "")
     await connection.execute(statement("write_positions"), as_json(work.document()))
     return work.changes
@@ -176,7 +179,7 @@ async def _count(connection: Connection, rows: list[asyncpg.Record], work: _Work
     """Count the new fills of one holding."""
     first = rows[0]
     fills = [read_fill(row) for row in rows]
-    start = _state(first)
+    start = state_of(first)
     try:
         counted = count_in(start, fills)
     except OutOfOrderError:
@@ -231,15 +234,18 @@ def _put(
         work.events.append(_unmatched_json(row, written.unmatched - (row["unmatched"] or ZERO)))
 
 
-async def _again(connection: Connection, holding_id: UUID, start: Position) -> _Written:
+async def _again(
+    connection: Connection, holding_id: UUID, start: Position, shown_again: Collection[UUID] = ()
+) -> _Written:
     """Fold a whole holding again, because a fill came late; lives that are no more become empty ones."""
     lives = await connection.fetch(statement("lives"), holding_id)
     fills = [read_fill(row) for row in await connection.fetch(statement("whole_holding"), holding_id)]
-    before = {row["number"]: _cycle(row) for row in lives if row["id"]}
-    counted = count_again(_opened(start, lives[0]), fills, before)
+    before = {row["number"]: cycle_of(row) for row in lives if row["id"]}
+    counted = count_again(opened(start, lives[0]), fills, before)
     there = {cycle.number for cycle in counted.cycles}
     changed = {change.number for change in counted.changes}
-    empty = tuple(_emptied(cycle) for number, cycle in before.items() if number not in there)
+    changed |= {row["number"] for row in lives if row["id"] in shown_again}
+    empty = tuple(emptied(cycle) for number, cycle in before.items() if number not in there)
     return _Written(
         counted,
         (*(cycle for cycle in counted.cycles if cycle.number in changed), *empty),
@@ -253,15 +259,15 @@ def _quantity(counted: Counted) -> Decimal:
     return sum((part.quantity for part in counted.unmatched), ZERO)
 
 
-def _state(row: asyncpg.Record) -> Position:
+def state_of(row: asyncpg.Record) -> Position:
     """Read a holding's state, or begin one: empty, or with the bot's row that was there before us."""
     rules = rules_of(Market(row["market"]), row["position_side"], row["base_asset"], row["dust_below"])
     if row["holding_id"] is None:
-        return _opened(Position(rules), row)
+        return opened(Position(rules), row)
     through = (row["through_at"], row["through_trade"], row["through_order"]) if row["through_at"] else None
     return Position(
         rules,
-        _cycle(row) if row["position_id"] else None,
+        cycle_of(row) if row["position_id"] else None,
         dust=row["dust"],
         dust_cost=row["dust_cost"],
         cycles=row["cycles"],
@@ -270,7 +276,8 @@ def _state(row: asyncpg.Record) -> Position:
     )
 
 
-def _opened(state: Position, row: asyncpg.Record) -> Position:
+def opened(state: Position, row: asyncpg.Record) -> Position:
+    """Return what a holding began with: nothing, or the bot's row that was there before us."""
     if row["opening_side"] is None:
         return Position(state.rules)
     return opening(
@@ -282,7 +289,8 @@ def _opened(state: Position, row: asyncpg.Record) -> Position:
     )
 
 
-def _cycle(row: asyncpg.Record) -> Cycle:
+def cycle_of(row: asyncpg.Record) -> Cycle:
+    """Read a life of a position."""
     return Cycle(
         number=row["number"],
         side=PositionSide(row["cycle_side"]),
@@ -298,21 +306,6 @@ def _cycle(row: asyncpg.Record) -> Cycle:
         opened_at=row["opened_at"],
         closed_at=row["closed_at"],
         liquidated=row.get("status") == "liquidated",
-    )
-
-
-def _emptied(cycle: Cycle) -> Cycle:
-    """Return what is left of a life that turned out to be part of another one."""
-    return replace(
-        cycle,
-        size=ZERO,
-        cost=ZERO,
-        peak=ZERO,
-        exited=ZERO,
-        exit_value=ZERO,
-        realized=ZERO,
-        fees=ZERO,
-        closed_at=cycle.closed_at or cycle.opened_at,
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from shared.domain.money import ZERO
 from shared.domain.position import apply, fold
 
 if TYPE_CHECKING:
@@ -113,6 +114,21 @@ def count_again(start: Position, fills: Iterable[Fill], known: Mapping[int, Cycl
         if known.get(cycle.number) != cycle
     ]
     return replace(counted, changes=tuple(corrected))
+
+
+def emptied(cycle: Cycle) -> Cycle:
+    """Return what is left of a life that turned out to be part of another one."""
+    return replace(
+        cycle,
+        size=ZERO,
+        cost=ZERO,
+        peak=ZERO,
+        exited=ZERO,
+        exit_value=ZERO,
+        realized=ZERO,
+        fees=ZERO,
+        closed_at=cycle.closed_at or cycle.opened_at,
+    )
 
 
 def _changes(before: Position, after: Position, order_id: UUID | None) -> list[Change]:

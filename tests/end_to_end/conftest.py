@@ -15,6 +15,7 @@ import pytest
 from services.command_line.demo import EXECUTOR, LISTENER, fund
 from services.command_line.local_testnet import LocalTestnet
 from services.command_line.stand_in_bot import Bot
+from tests.command_line import Terminal
 from tests.pgbouncer import bouncer
 
 if TYPE_CHECKING:
@@ -120,9 +121,12 @@ def bot(bare_local: LocalTestnet) -> Iterator[Bot]:
 
 
 @pytest.fixture
-def trader(local: LocalTestnet, bot: Bot) -> Trader:
-    """A user with 100,000 USDT."""
-    return new_trader(local, bot)
+def trader(local: LocalTestnet, bot: Bot) -> Iterator[Trader]:
+    """A user with 100,000 USDT; whatever a test did, his positions are what their fills come to."""
+    trader = new_trader(local, bot)
+    yield trader
+    terminal = Terminal(local.service_environment())
+    assert terminal.json("replay", "--account", trader.account)["differing"] == []
 
 
 @pytest.fixture
