@@ -191,7 +191,7 @@ class AtExchange:
                 await rest.server_time()
                 answer = await work(rest, Credentials(self.account["api_key"], self.account["secret"]))
                 assert isinstance(answer, Answer), answer
-                assert answer.ok, answer.raw_excerpt
+                assert answer.ok, answer.body
                 body: dict[str, Any] = answer.body
                 return body
 

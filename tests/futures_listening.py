@@ -68,7 +68,7 @@ class FuturesTrader:
         complete = {**params, "timestamp": rest.clock.exchange_now_ms()}
         answer = await rest.place_order(signed_query(complete, self.credentials), self.credentials.api_key)
         assert isinstance(answer, Answer)
-        assert answer.ok, answer.raw_excerpt
+        assert answer.ok, answer.body
         body: dict[str, Any] = answer.body
         return body
 

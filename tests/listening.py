@@ -78,7 +78,7 @@ class Trader:
         complete = {"timestamp": rest.clock.exchange_now_ms(), **params}
         answer = await rest.place_order(signed_query(complete, self.credentials), self.credentials.api_key)
         assert isinstance(answer, Answer)
-        assert answer.ok, answer.raw_excerpt
+        assert answer.ok, answer.body
         body: dict[str, Any] = answer.body
         return body
 

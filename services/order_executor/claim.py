@@ -3,7 +3,7 @@
 Peek, prepare, claim in one commit, and hand every claimed order to the socket at once.
 
 One loop claims for the whole process; it takes no more than there are free send slots, so that nothing waits
-between claim and first byte. What it learns about waiting keys is a hint; the outbox is the truth.
+between claim and first byte.
 """
 
 from __future__ import annotations
@@ -13,40 +13,36 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import asyncpg
 import structlog
 
 from services.order_executor import trail
+from services.order_executor.intend import intend
 from services.order_executor.prepare import Prepared, keep_to_rate
-from services.order_executor.send import Claimed
 from shared import failpoints
-from shared.binance.sign import query
 from shared.database import outbox
-from shared.database.claim import EpochChangedError, Intent, claim
+from shared.database.claim import EpochChangedError, claim
 from shared.database.connect import DATABASE_AWAY, NotDurableError
-from shared.database.settle import hold, refuse
-from shared.domain.attempt import client_order_id
 from shared.domain.settlement import Outcome
 from shared.domain.states import AttemptOutcome
-from shared.domain.verdicts import Held, Rejected, Waiting
+from shared.domain.verdicts import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from uuid import UUID
 
+    from services.order_executor.peek import Peeker
     from services.order_executor.prepare import Preparer
     from services.order_executor.quarantine import EpochWatch
     from services.order_executor.rate import Rates
-    from services.order_executor.send import Sender
+    from services.order_executor.send import Claimed, Sender
     from services.order_executor.settle import Settler
     from services.order_executor.slots import Slots
     from services.order_executor.take_in import TakeIn
-    from shared.binance.sign import Value
+    from services.order_executor.verdicts import Verdicts
     from shared.database.connect import Connection, Pool
     from shared.database.epoch import Epoch
-    from shared.database.outbox import Key, ReadyEntry
+    from shared.database.outbox import ReadyEntry
     from shared.domain.verdicts import Verdict
     from shared.settings import ProtocolSettings
     from shared.telemetry.metrics import Metrics
@@ -66,7 +62,6 @@ class _Looked:
         passed_over: prepared, but not as they were any more, or locked.
         settled: refused, held or to be looked at once more; the rows behind them may be ready now.
         waiting: and why.
-        more_after: the entry after which the look has to go on, None when it is through.
 
     """
 
@@ -74,7 +69,6 @@ class _Looked:
     passed_over: int = 0
     settled: int = 0
     waiting: Sequence[tuple[ReadyEntry, Waiting]] = ()
-    more_after: int | None = None
 
 
 class Claimer:
@@ -86,10 +80,11 @@ class Claimer:
         protocol: windows, leases.
         metrics: of this process.
         tracing: of this process.
-        accounts: served by this process; None = all.
-        take_in: what wakes it and where to look.
+        take_in: what wakes it.
+        peeker: looks at the outbox.
         epochs: the history of the database it works in.
         preparer: sizes and guards.
+        verdicts: carries out what is decided about rows that are not sent.
         sender: sends what was claimed.
         settler: settles.
         slots: free send slots.
@@ -106,10 +101,11 @@ class Claimer:
         metrics: Metrics,
         tracing: Tracing,
         *,
-        accounts: list[UUID] | None,
         take_in: TakeIn,
+        peeker: Peeker,
         epochs: EpochWatch,
         preparer: Preparer,
+        verdicts: Verdicts,
         sender: Sender,
         settler: Settler,
         slots: Slots,
@@ -121,17 +117,16 @@ class Claimer:
         self._protocol = protocol
         self._metrics = metrics
         self._tracing = tracing
-        self._accounts = accounts
         self._take_in = take_in
+        self._peeker = peeker
         self._epochs = epochs
         self._preparer = preparer
+        self._verdicts = verdicts
         self._sender = sender
         self._settler = settler
         self._slots = slots
         self._rates = rates
         self._max_per_minute = max_per_minute
-        self._asked: set[Key] = set()
-        self._found: set[Key] = set()
 
     async def run(self, draining: asyncio.Event) -> None:
         """Claim and send until told to drain; what was claimed by then is still sent and settled."""
@@ -140,55 +135,54 @@ class Claimer:
                 await self._take_in.wake.wait()
                 # Cleared before the look: what arrives while we look wakes us again.
                 self._take_in.wake.clear()
-                await self._claim_all(sends, draining)
+                try:
+                    await self._claim_all(sends, draining)
+                except DATABASE_AWAY as error:
+                    log.warning("claim.database_away", error=str(error))
+                    await asyncio.sleep(RETRY_S)
+                    self._take_in.look_again()
+                except asyncpg.PostgresError as error:
+                    # The rows stay where they are; the sweep brings us back.
+                    log.warning("claim.failed", error=str(error), advice="run `bridge doctor`")
 
     async def _claim_all(self, sends: asyncio.TaskGroup, draining: asyncio.Event) -> None:
         """Claim until nothing is ready or no slot is free.
 
-        Rows that wait are passed over page by page, so that however many of them there are, those behind are
-        reached; as long as a pass claims or settles anything, another one follows.
+        Rows that wait are passed over, so that however many of them there are, those behind are reached; as
+        long as a pass claims or settles anything, another one follows.
         """
-        after, progress = 0, False
-        self._found.clear()
-        self._asked.clear()
-        while self._slots.free and not draining.is_set():
-            try:
-                looked = await self._claim_once(after)
-            except DATABASE_AWAY as error:
-                log.warning("claim.database_away", error=str(error))
-                await asyncio.sleep(RETRY_S)
-                self._take_in.wake.set()
+        progress = False
+        self._peeker.begin()
+        while not draining.is_set():
+            if not self._slots.free:
+                await self._peeker.search()
                 return
-            except asyncpg.PostgresError as error:
-                # The rows stay where they are; the sweep brings us back.
-                log.warning("claim.failed", error=str(error), advice="run `bridge doctor`")
-                return
+            looked = await self._claim_once()
             for order in looked.claimed:
                 sends.create_task(self._sender.send(order))
+            if looked.claimed:
+                await asyncio.sleep(0)  # their first bytes leave before anything else is done
             await self._note_waiting(looked.waiting)
             if looked.passed_over:
                 # The bot holds these rows open, or changed them since the peek: look again in a moment.
                 asyncio.get_running_loop().call_later(RETRY_S, self._take_in.look_again)
             progress = progress or bool(looked.claimed or looked.settled)
-            if looked.more_after is not None:
-                after = looked.more_after
+            if not self._peeker.is_over():
                 continue
-            # A key that was asked for and brought nothing is forgotten until a notification or the sweep
-            # names it again. One that was busy was not asked for, even if its order is settled by now.
-            self._take_in.known.difference_update(self._asked - self._found)
+            await self._peeker.search()
+            if not self._peeker.is_over():
+                continue
+            self._peeker.end()
             if not progress:
                 return
-            after, progress = 0, False
+            progress = False
+            self._peeker.begin()
 
-    async def _claim_once(self, after: int) -> _Looked:
+    async def _claim_once(self) -> _Looked:
         epoch = self._epochs.epoch or await self._epochs.look()
-        most = self._slots.free
-        async with self._pool.acquire() as connection:
-            entries = await self._peek(connection, most, after)
-        more_after = entries[-1].entry_id if len(entries) == most else None
-        entries = [entry for entry in entries if entry.as_taken_in]
+        entries = await self._peeker.look(self._slots.free)
         if not entries:
-            return _Looked(more_after=more_after)
+            return _Looked()
         await failpoints.reached("prepare.peeked")
         peeked = datetime.now(UTC)
         # Each on its own: one account's slow answer must not cost the others more than its own time limit.
@@ -204,7 +198,7 @@ class Claimer:
         try:
             await failpoints.reached("prepare.sized")
             async with self._pool.acquire() as connection:
-                settled = await self._settle_verdicts(
+                settled = await self._verdicts.carry_out(
                     connection, list(zip(entries, verdicts, strict=True)), look
                 )
                 if prepared:
@@ -214,7 +208,7 @@ class Claimer:
             self._rates.not_claimed(o.entry.order.id for o in prepared if o.entry.order.id not in mine)
         passed_over = len(prepared) - len(claimed) - dropped
         waiting = [(e, v) for e, v in zip(entries, verdicts, strict=True) if isinstance(v, Waiting)]
-        return _Looked(claimed, passed_over, settled + dropped, waiting, more_after)
+        return _Looked(claimed, passed_over, settled + dropped, waiting)
 
     async def _note_waiting(self, waiting: Sequence[tuple[ReadyEntry, Waiting]]) -> None:
         """Keep with the entries why they wait, once what was claimed is on its way."""
@@ -225,70 +219,6 @@ class Claimer:
                 await outbox.note_waiting(connection, waiting)
         except (*DATABASE_AWAY, asyncpg.PostgresError) as error:
             log.warning("waiting.not_noted", error=str(error))  # the next look notes it
-
-    async def _peek(self, connection: Connection, most: int, after: int) -> list[ReadyEntry]:
-        keys = self._take_in.known - self._slots.busy_keys()
-        if not after:  # later pages do not show the rows before them
-            self._asked |= keys
-        entries = await outbox.peek(
-            connection,
-            low_water=self._take_in.low_water,
-            keys=keys,
-            limit=most,
-            max_key_block=self._protocol.max_key_block,
-            twin_window=self._protocol.twin_window,
-            max_per_minute=self._max_per_minute,
-            after=after,
-            accounts=self._accounts,
-        )
-        self._take_in.known.update(entry.key for entry in entries)
-        self._found.update(entry.key for entry in entries)
-        changed = [entry.entry_id for entry in entries if not entry.as_taken_in]
-        if changed:
-            log.warning("peek.row_changed", entries=changed)
-            await outbox.take_in_again(connection, changed)
-            self._take_in.look_again()
-        for entry in entries:
-            if entry.attempts == 0 and entry.waiting_code is None:
-                self._metrics.wakeup.observe(entry.age.total_seconds())
-        return entries
-
-    async def _settle_verdicts(
-        self,
-        connection: Connection,
-        looked_at: Sequence[tuple[ReadyEntry, Prepared | Verdict]],
-        look: trail.Look,
-    ) -> int:
-        """Settle at once what is refused or held, leave what waits; returns how many rows were settled."""
-        refused = [(entry, verdict) for entry, verdict in looked_at if isinstance(verdict, Rejected)]
-        held = [(entry, verdict) for entry, verdict in looked_at if isinstance(verdict, Held)]
-        for entry, verdict in looked_at:
-            if isinstance(verdict, Waiting):
-                self._metrics.orders_waiting(entry.order.market, verdict.code).inc()
-                self._take_in.known.discard(entry.key)
-        settled = 0
-        if refused:
-            gone = await refuse(
-                connection, [(e.entry_id, e.row_version, v.code, v.sentence) for e, v in refused]
-            )
-            settled += len(gone)
-            for entry, rejected in refused:
-                if entry.order.id in gone:
-                    self._metrics.orders_failed(entry.order.market, rejected.code).inc()
-                    self._tell_rejected(entry, rejected, look)
-        if held:
-            kept = await hold(connection, [(e.entry_id, e.row_version, v.code, v.sentence) for e, v in held])
-            settled += len(kept)
-            for entry, verdict in held:
-                self._metrics.orders_held(entry.order.market, verdict.code).inc()
-                log.warning("order.held", order_id=str(entry.order.id), reason_code=verdict.code)
-        return settled
-
-    def _tell_rejected(self, entry: ReadyEntry, rejected: Rejected, look: trail.Look) -> None:
-        begun = trail.begin(self._tracing, entry)
-        trail.prepared(self._tracing, begun, look, entry.attempts)
-        with self._tracing.span("reject", begun.trace, reason_code=rejected.code):
-            log.info("order.rejected", order_id=str(entry.order.id), reason_code=rejected.code)
 
     async def _claim(
         self, connection: Connection, prepared: Sequence[Prepared], epoch: Epoch, look: trail.Look
@@ -326,48 +256,18 @@ class Claimer:
                 self._tracing.record(
                     "claim", look.prepared, datetime.now(UTC), intent.trace, attempt=intent.number
                 )
-        over = [
+        over: list[tuple[ReadyEntry, Verdict]] = [
             (order.entry, verdict)
             for order in prepared
             if (in_use := dropped.get(order.entry.order.id)) is not None
             and (verdict := limits.over(order.venue, order.priced, in_use)) is not None
         ]
-        await self._settle_verdicts(connection, over, look)
+        if over:
+            await self._verdicts.carry_out(connection, over, look)
         return claimed, len(dropped)
 
     def _intend(self, order: Prepared) -> Claimed:
-        """Decide everything about the attempt: its id, its parameters, its signing timestamp, its token."""
-        entry = order.entry
-        number = entry.attempts + 1
-        own_id = client_order_id(entry.order.id, number)
-        signed_at_ms = order.venue.rest.clock.exchange_now_ms()
-        params: dict[str, Value] = {
-            **order.sized.params,
-            order.sized.client_id_parameter: own_id,
-            "recvWindow": self._protocol.recv_window_ms,
-            "timestamp": signed_at_ms,
-        }
-        begun = trail.begin(self._tracing, entry)
-        intent = Intent(
-            entry_id=entry.entry_id,
-            order_id=entry.order.id,
-            number=number,
-            row_version=entry.row_version,
-            client_order_id=own_id,
-            symbol=order.instrument.symbol,
-            base_asset=order.instrument.base,
-            quote_asset=order.instrument.quote,
-            lot_step=order.instrument.filters.lot_step,
-            environment_epoch=order.venue.environment_epoch,
-            parameters=query(params),
-            signed_at_ms=signed_at_ms,
-            base_url=order.venue.base_url,
-            api_key_hash=order.credentials.fingerprint,
-            token=uuid4(),
-            ask=order.ask,
-            trace=begun.trace,
-        )
-        return Claimed(order, intent, params, begun)
+        return intend(order, self._protocol.recv_window_ms, self._tracing)
 
     def _give_back(self, orders: Sequence[Claimed], why: str) -> None:
         """Settle as not sent what the synchronous standby did not confirm: nothing of it left."""

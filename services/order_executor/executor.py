@@ -22,6 +22,7 @@ from services.order_executor.cancel import Canceller
 from services.order_executor.claim import Claimer
 from services.order_executor.futures_account import FuturesAccounts
 from services.order_executor.pauses import Pauses
+from services.order_executor.peek import Peeker
 from services.order_executor.prepare import Preparer
 from services.order_executor.quarantine import EpochWatch
 from services.order_executor.rate import Rates
@@ -32,6 +33,7 @@ from services.order_executor.settle import Settler
 from services.order_executor.slots import Slots
 from services.order_executor.take_in import TakeIn
 from services.order_executor.venues import Venues
+from services.order_executor.verdicts import Verdicts
 from shared.binance.rest import Answer
 from shared.binance.weight import Kind, used_of
 from shared.conflicts import tell_moved
@@ -115,23 +117,25 @@ class Executor:
             tracing,
         )
         self._recheck = Recheck(pool, name, self._venues, keys, self._settler, protocol.lease, accounts)
+        most_per_minute = configuration.guards.max_orders_per_minute
         self._claimer = Claimer(
             pool,
             name,
             protocol,
             metrics,
             tracing,
-            accounts=accounts,
             take_in=self._take_in,
+            peeker=Peeker(pool, protocol, metrics, accounts, self._take_in, self._slots, most_per_minute),
             epochs=self._epochs,
             preparer=Preparer(configuration, pool, self._venues, keys, self._pauses, futures),
+            verdicts=Verdicts(metrics, tracing, self._take_in.backlog),
             sender=Sender(
                 protocol.recv_window_ms, self._settler, self._pauses, self._rates, futures, metrics, tracing
             ),
             settler=self._settler,
             slots=self._slots,
             rates=self._rates,
-            max_per_minute=configuration.guards.max_orders_per_minute,
+            max_per_minute=most_per_minute,
         )
 
     async def run(self) -> None:
@@ -295,10 +299,13 @@ class Executor:
 
     def _settled(self, findings: Sequence[Finding], settled: Settled) -> None:
         """Free the slots, count, and look at the keys again."""
-        for finding in findings:
-            # Also where the listener was faster and our own word brought nothing new.
-            self._slots.release(finding.order_id, finding.number)
+        # Also where the listener was faster and our own word brought nothing new.
+        freed = {(f.order_id, f.number): self._slots.release(f.order_id, f.number) for f in findings}
         for line in settled.lines:
+            key = freed.get((line.order_id, line.number))
+            if line.retry_after is not None and key is not None:
+                delay_s = line.retry_after.total_seconds()
+                asyncio.get_running_loop().call_later(delay_s, self._take_in.look_again_at, [key])
             self._metrics.attempts(line.market, str(line.outcome)).inc()
             if line.entry_state is EntryState.BACKOFF:
                 self._metrics.retries(line.market, line.reason_code or "").inc()
@@ -326,4 +333,4 @@ class Executor:
                     status=line.order_status,
                     executed=str(line.executed),
                 )
-        self._take_in.look_again()
+        self._take_in.wake.set()

@@ -17,7 +17,7 @@ import structlog
 from services.order_executor import journal
 from shared import failpoints
 from shared.binance.rest import Answer
-from shared.binance.sign import signed_query
+from shared.binance.sign import with_signature
 from shared.binance.weight import Kind, interval_name, used_of
 from shared.domain.attempt import SigningWindow
 from shared.domain.classify import Expected, Pause, classify, classify_failure
@@ -30,8 +30,6 @@ from shared.domain.symbol import says_stale
 from shared.telemetry.logs import about
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from services.order_executor.futures_account import FuturesAccounts
     from services.order_executor.pauses import Pauses
     from services.order_executor.prepare import Prepared
@@ -39,7 +37,6 @@ if TYPE_CHECKING:
     from services.order_executor.settle import Settler
     from services.order_executor.trail import Trail
     from shared.binance.rest import Result
-    from shared.binance.sign import Value
     from shared.database.claim import Intent
     from shared.database.settle import Finding
     from shared.domain.classify import Classification
@@ -58,7 +55,6 @@ class Claimed:
 
     prepared: Prepared
     intent: Intent
-    params: Mapping[str, Value]
     trail: Trail
 
 
@@ -126,16 +122,14 @@ class Sender:
         if window.must_not_send(now_ms):
             return None
         await failpoints.reached("send.before")
-        started = time.monotonic()
-        self._metrics.commit_to_send(order.prepared.entry.order.market).observe(
-            max(0.0, (datetime.now(UTC) - order.prepared.entry.order.created_at).total_seconds())
-        )
+        started, waited = time.monotonic(), datetime.now(UTC) - order.prepared.entry.order.created_at
         result = await venue.rest.place_order(
-            signed_query(order.params, credentials),
+            with_signature(order.intent.parameters, credentials),
             credentials.api_key,
             first_byte_before=started + (window.first_byte_before_ms - now_ms) / 1000,
         )
-        self._metrics.send_to_ack(order.prepared.entry.order.market).observe(time.monotonic() - started)
+        self._metrics.commit_to_send(venue.market).observe(max(0.0, waited.total_seconds()))
+        self._metrics.send_to_ack(venue.market).observe(time.monotonic() - started)
         return result
 
     def _show_order_count(self, order: Claimed, result: Result | None) -> None:

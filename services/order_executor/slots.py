@@ -40,6 +40,7 @@ class Slots:
         """Occupy a slot with an attempt."""
         self._taken[order_id, number] = (token, key)
 
-    def release(self, order_id: UUID, number: int) -> None:
-        """Free the slot of an attempt, whoever settled it; freeing twice does nothing."""
-        self._taken.pop((order_id, number), None)
+    def release(self, order_id: UUID, number: int) -> Key | None:
+        """Free the slot of an attempt, whoever settled it, and return its key; freeing twice does nothing."""
+        _, key = self._taken.pop((order_id, number), (None, None))
+        return key

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import structlog
 
+from services.order_executor.backlog import Backlog
 from shared.database import leases, outbox
 from shared.database.connect import DATABASE_AWAY
 from shared.database.listen import Listener
@@ -32,7 +33,7 @@ OPEN_STATES = ("new", "held", "sending", "unknown", "backoff", "submitted")
 
 
 class TakeIn:
-    """What this process knows about keys that have rows waiting: a hint, the truth is in the outbox.
+    """What wakes this process, and what it knows to wait.
 
     Args:
         pool: work connections.
@@ -44,8 +45,9 @@ class TakeIn:
 
     Attributes:
         wake: set when there may be something to claim; cleared before the look.
-        known: keys with a backlog, as far as we know.
-        low_water: ids from here on are looked through at every look.
+        news: there may be rows of keys that are not in the backlog; cleared before the look.
+        backlog: keys known to have rows waiting.
+        low_water: ids from here on are looked through when there is news.
 
     """
 
@@ -67,7 +69,8 @@ class TakeIn:
         self._on_sweep = on_sweep
         self._sweep_now = asyncio.Event()
         self.wake = asyncio.Event()
-        self.known: set[Key] = set()
+        self.news = True
+        self.backlog = Backlog()
         self.low_water = 0
         self.swept = False
 
@@ -76,7 +79,7 @@ class TakeIn:
         return Listener(
             dsn,
             [outbox.CHANNEL],
-            on_notification=lambda _channel: self.wake.set(),
+            on_notification=lambda _channel: self.look_again(),
             on_connected=self._connected,
             on_down=lambda: self._metrics.listen_up.set(0),
             on_probed=self._metrics.listen_lag.set,
@@ -90,12 +93,13 @@ class TakeIn:
         self._sweep_now.set()
 
     def look_again(self) -> None:
-        """Look for rows at once: a slot is free, or an address open again."""
+        """Look for rows at once: some were inserted, or an address is open again."""
+        self.news = True
         self.wake.set()
 
     def look_again_at(self, keys: Collection[Key]) -> None:
-        """Look at these keys at once: what their rows waited for may be there."""
-        self.known.update(keys)
+        """Look at these keys and the others in the backlog: what their rows waited for may be there."""
+        self.backlog.add(keys)
         self.wake.set()
 
     async def run(self) -> None:
@@ -139,7 +143,7 @@ class TakeIn:
             expired = await leases.expire(connection, self._accounts)
             if expired:
                 log.warning("sweep.leases_expired", orders=[str(order) for order in expired])
-            self.known |= await outbox.keys_waiting(connection, self._accounts)
+            self.backlog.add(await outbox.keys_waiting(connection, self._accounts))
             self.low_water = await outbox.low_water_mark(connection, trail=self._interval)
             await self._measure(connection)
             standing_by = await outbox.standing_by(
@@ -152,4 +156,4 @@ class TakeIn:
             self._metrics.orders_waiting(market, why.code).inc()
             log.debug("order.waiting", order_id=str(order_id), reason_code=why.code, reason=why.sentence)
         await self._on_sweep()
-        self.wake.set()
+        self.look_again()

@@ -34,7 +34,8 @@ class Answer:
         headers: retry-after, date, content-type, server, x-mbx-used-weight*, x-mbx-order-count*; lower-case
             names.
         body: the parsed JSON, or None when it is not JSON (or is `null`).
-        raw_excerpt: the first 500 characters of the body as text, signatures blacked out, for people only.
+        raw_excerpt: of a body that is not JSON, the first 500 characters as text, signatures blacked out, for
+            people only.
         sent_ms: local moment before the request was handed to the transport, on the clock's local scale.
         received_ms: local moment after the last byte came.
 
@@ -295,10 +296,11 @@ def _without_key(request: httpx.Request, response: httpx.Response, body: bytes) 
 
 
 def _answer(response: httpx.Response, body: bytes, sent_ms: float, received_ms: float) -> Answer:
+    excerpt = ""
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError:
-        parsed = None
+        parsed, excerpt = None, _excerpt(body)
     if isinstance(parsed, dict) and isinstance(parsed.get("msg"), str):
         # Stored with the order and shown to its owner, whoever reads it from the body.
         parsed["msg"] = _SECRET_PARTS.sub(r"\1\2…", parsed["msg"])
@@ -307,9 +309,7 @@ def _answer(response: httpx.Response, body: bytes, sent_ms: float, received_ms: 
         for name, value in response.headers.items()
         if name in _KEPT_HEADERS or name.startswith(_KEPT_PREFIXES)
     }
-    return Answer(
-        response.status_code, MappingProxyType(headers), parsed, _excerpt(body), sent_ms, received_ms
-    )
+    return Answer(response.status_code, MappingProxyType(headers), parsed, excerpt, sent_ms, received_ms)
 
 
 def _excerpt(body: bytes) -> str:

@@ -120,7 +120,11 @@ def signed_query(params: Mapping[str, Value], credentials: Credentials) -> str:
 
     """
     _refuse_unsignable(params)
-    payload = query(params)
+    return with_signature(query(params), credentials)
+
+
+def with_signature(payload: str, credentials: Credentials) -> str:
+    """Return a query string of `query`, `timestamp` within, with its signature as the last parameter."""
     return f"{payload}&signature={quote(credentials.signature(payload.encode('ascii')), safe='')}"
 
 

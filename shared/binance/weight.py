@@ -10,6 +10,7 @@ import re
 from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import parse_qs
 
@@ -63,13 +64,21 @@ def limits_of(exchange_info: object) -> tuple[Limit, ...]:
 
 def used_of(headers: Mapping[str, str]) -> dict[tuple[Kind, int], int]:
     """Read how much is used, by kind and interval in ms, as the answer's headers show it."""
-    used = {}
-    for name, value in headers.items():
-        match = _COUNTED.fullmatch(name)
-        if match is not None and _COUNT.fullmatch(value):
-            kind = Kind.WEIGHT if match[1].lower() == "used-weight" else Kind.ORDERS
-            used[kind, int(match[2]) * _LETTER_MS[match[3].lower()]] = int(value)
-    return used
+    return {
+        counted: int(value)
+        for name, value in headers.items()
+        if (counted := _counted(name)) is not None and _COUNT.fullmatch(value)
+    }
+
+
+@lru_cache(maxsize=64)  # the same few names come with every answer
+def _counted(header: str) -> tuple[Kind, int] | None:
+    """Return kind and interval in ms of what a header counts; None when it counts nothing."""
+    match = _COUNTED.fullmatch(header)
+    if match is None:
+        return None
+    kind = Kind.WEIGHT if match[1].lower() == "used-weight" else Kind.ORDERS
+    return kind, int(match[2]) * _LETTER_MS[match[3].lower()]
 
 
 def interval_name(interval_ms: int) -> str:

@@ -29,7 +29,7 @@ WITH history AS MATERIALIZED (
       JOIN bridge.outbox AS e ON e.id = i.entry_id
       JOIN public.orders AS o ON o.id = e.order_id
      CROSS JOIN history AS h
-     WHERE e.state IN ('new', 'backoff')
+     WHERE e.state || '' IN ('new', 'backoff')  -- not through the index of all that is new: by its own id
        AND e.attempts = i.number - 1
        AND NOT e.has_evidence
        AND (e.not_before IS NULL OR e.not_before <= clock_timestamp())
@@ -60,7 +60,8 @@ WITH history AS MATERIALIZED (
       FROM (SELECT p.user_id, p.account_id, p.market, p.symbol, p.strategy_id, h.quote_asset,
                    greatest(p.cost, p.size * coalesce(nullif(p.current_price, 0), p.last_price)) AS worth
               FROM buyer AS b
-              JOIN bridge.position AS p ON p.user_id = b.user_id AND p.status = 'open'
+             CROSS JOIN LATERAL (SELECT * FROM bridge.position AS p WHERE p.user_id = b.user_id AND p.status = 'open'
+                                 OFFSET 0) AS p  -- his, not everybody's
               JOIN bridge.holding AS h ON h.id = p.holding_id
              UNION ALL
             SELECT a.user_id, a.account_id, a.market, a.symbol, a.strategy_id, a.quote_asset,
@@ -112,7 +113,8 @@ WITH history AS MATERIALIZED (
 ), opened AS (
     UPDATE public.orders AS o SET status = 'open'
       FROM passed AS p
-     WHERE o.id = p.order_id AND p.number = 1 AND o.status = 'pending'
+     WHERE o.id = p.order_id AND p.number = 1
+       AND o.status::text = 'pending'  -- not through the index of all that is pending: by its own id
  RETURNING o.id
 ), taken AS MATERIALIZED (
     SELECT p.* FROM passed AS p WHERE p.number > 1 OR p.order_id IN (SELECT id FROM opened)

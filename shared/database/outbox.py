@@ -113,26 +113,24 @@ class ReadyEntry:
 async def peek(
     connection: Connection,
     *,
-    low_water: int,
+    low_water: int | None,
     keys: Collection[Key],
     limit: int,
     max_key_block: timedelta,
     twin_window: timedelta,
     max_per_minute: int,
-    after: int = 0,
     accounts: Accounts = None,
 ) -> list[ReadyEntry]:
     """Return the first ready entry of each ready key, oldest first, without locking anything.
 
     Args:
         connection: any.
-        low_water: keys of entries from this id on are looked at.
+        low_water: the keys of the newest entries from this id on are looked at; None = of none.
         keys: looked at too.
         limit: most entries returned.
         max_key_block: how long an unknown entry keeps the others of its key.
         twin_window: equal rows closer together than this are twins.
         max_per_minute: of a user's orders of the last minute no more are counted.
-        after: only entries after this one, to go on where a look that reached `limit` ended.
         accounts: only of these.
 
     """
@@ -146,7 +144,6 @@ async def peek(
         max_key_block,
         twin_window,
         accounts,
-        after,
         max_per_minute,
     )
     return [_ready_entry(row) for row in rows]
@@ -262,6 +259,11 @@ async def note_waiting(connection: Connection, waiting: Iterable[tuple[ReadyEntr
 async def keys_waiting(connection: Connection, accounts: Accounts = None) -> set[Key]:
     """Return every key with rows not yet at the exchange; the sweep's full look."""
     return {Key(*row) for row in await connection.fetch(statement("keys"), accounts)}
+
+
+async def new_keys(connection: Connection, *, low_water: int, accounts: Accounts = None) -> set[Key]:
+    """Return the key of every entry from this id on that waits to be sent."""
+    return {Key(*row) for row in await connection.fetch(statement("new_keys"), low_water, accounts)}
 
 
 async def take_in_missed(connection: Connection, *, limit: int = 1000) -> list[UUID]:

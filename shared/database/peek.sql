@@ -1,13 +1,16 @@
 -- PROTOCOL 2 and 11: the first ready row of each ready key, with all that sizing and guards want to know; no lock.
--- $1 low-water mark: ids from here on are looked through for keys not yet known; a row that a transaction open for longer
---    committed below it is found by the sweep  $2 $3 $4 keys known to have a backlog  $5 most rows  $6 max_key_block
--- $7 twin window  $8 accounts served (null: all)  $9 only rows after this entry: the look goes on where the last one ended
--- $10 orders per minute a user may send: nobody counts further
+-- $1 low-water mark: the newest rows from here on are looked through for keys not yet known; null: they are not
+-- $2 $3 $4 keys known to have a backlog  $5 most rows  $6 max_key_block  $7 twin window  $8 accounts served (null: all)
+-- $9 orders per minute a user may send: nobody counts further
 WITH fresh AS MATERIALIZED (
-    SELECT DISTINCT account_id, market, symbol
-      FROM bridge.outbox
-     WHERE state IN ('new', 'backoff') AND id >= $1::bigint
-       AND ($8::uuid[] IS NULL OR account_id = ANY ($8))
+    -- what has just been inserted; `new_keys` finds what a burst leaves out here
+    SELECT e.account_id, e.market, e.symbol
+      FROM (SELECT account_id, market, symbol
+              FROM bridge.outbox
+             WHERE state IN ('new', 'backoff') AND id >= $1::bigint
+             ORDER BY id DESC
+             LIMIT 64) AS e
+     WHERE $8::uuid[] IS NULL OR e.account_id = ANY ($8)
 ), keys AS (
     SELECT account_id, market, symbol FROM fresh
      UNION
@@ -43,7 +46,6 @@ WITH fresh AS MATERIALIZED (
       FROM weighed AS w
      WHERE w.state IN ('new', 'backoff')
        AND (w.not_before IS NULL OR w.not_before <= clock_timestamp())
-       AND w.id > $9::bigint
        AND CASE WHEN w.reduces
                 THEN NOT EXISTS (SELECT FROM bridge.attempt AS gap
                                   WHERE gap.account_id = w.account_id AND gap.executed > gap.filled
@@ -57,7 +59,7 @@ WITH fresh AS MATERIALIZED (
            (SELECT count(*) FROM (SELECT FROM bridge.attempt AS sent
                                    WHERE sent.user_id = u.id
                                      AND sent.claimed_at > statement_timestamp() - interval '1 minute'
-                                   LIMIT $10::integer) AS sent) AS sent_last_minute,
+                                   LIMIT $9::integer) AS sent) AS sent_last_minute,
            -- asked only where there is anything to ask about: almost nobody's breaker has ever tripped
            CASE WHEN c.is_triggered OR b.user_id IS NOT NULL THEN bridge.breaker_reason(u.id) END AS breaker_reason
       FROM public.users AS u

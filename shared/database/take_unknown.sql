@@ -19,7 +19,7 @@ WITH taken AS MATERIALIZED (
 )
 SELECT a.order_id, a.number, a.account_id, a.market, a.symbol, a.client_order_id, a.base_asset, a.quote_asset,
        a.signed_at_ms, a.recv_window_ms, a.base_url, a.api_key_hash, a.account_uid, a.environment_epoch, a.epoch,
-       a.claimed_at, a.conditional, n.token, n.counted, n.trace, s.subscribed_at_ms, c.verified_through_ms,
+       a.conditional, n.token, n.counted, n.trace, s.subscribed_at_ms, c.verified_through_ms,
        x.user_id AS account_user_id, x.exchange::text AS exchange, x.api_key_encrypted, x.secret_encrypted,
        coalesce(x.is_testnet, false) AS is_testnet, coalesce(x.is_active, false) AS account_active,
        x.xmin::text AS account_version

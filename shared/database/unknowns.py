@@ -10,7 +10,7 @@ from shared.database.statements import statement
 from shared.domain.absence import Identity, Question, QuestionKind, Result, Stream
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import timedelta
     from uuid import UUID
 
     from shared.database.connect import Connection
@@ -37,7 +37,6 @@ class UnknownAttempt:
         account_uid: the exchange's own name of the account, where known.
         environment_epoch: of the base URL when it was claimed.
         epoch: of the database it was claimed in.
-        claimed_at: database time.
         counted: attempts of the row judged absent before.
         stream: how far its account's user stream is known to be without a gap.
         trace: W3C traceparent of the order's trace, or None.
@@ -61,7 +60,6 @@ class UnknownAttempt:
     account_uid: str | None
     environment_epoch: int
     epoch: int
-    claimed_at: datetime
     counted: int
     stream: Stream | None
     trace: str | None
@@ -96,7 +94,6 @@ async def take_unknown(
             account_uid=row["account_uid"],
             environment_epoch=row["environment_epoch"],
             epoch=row["epoch"],
-            claimed_at=row["claimed_at"],
             counted=row["counted"],
             stream=Stream(row["subscribed_at_ms"], row["verified_through_ms"])
             if row["subscribed_at_ms"] is not None

@@ -11,9 +11,11 @@ import sys
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 from uuid import UUID, uuid4
 
 from services.order_executor import claim as claiming
+from services.order_executor import intend as intending
 from services.order_executor import quarantine, recheck, resolve, send
 from services.order_executor.ask import Asker
 from shared import failpoints
@@ -98,7 +100,7 @@ def sign_at_send() -> None:
         venue, credentials = order.prepared.venue, order.prepared.credentials
         # A frozen process has to learn the time anew before it can sign with it.
         await venue.rest.server_time()
-        params = {**order.params, "timestamp": venue.rest.clock.exchange_now_ms()}
+        params = {**dict(parse_qsl(order.intent.parameters)), "timestamp": venue.rest.clock.exchange_now_ms()}
         return await venue.rest.place_order(signed_query(params, credentials), credentials.api_key)
 
     _replace(send.Sender, "_post", post)
@@ -219,7 +221,8 @@ def claim_without_rechecking_the_row() -> None:
         ("       AND o.status::text = CASE i.number WHEN 1 THEN 'pending' ELSE 'open' END\n", ""),
         ("       AND o.xmin::text = i.row_xmin AND o.ctid::text = i.row_ctid\n", ""),
         (
-            "     WHERE o.id = p.order_id AND p.number = 1 AND o.status = 'pending'\n",
+            "     WHERE o.id = p.order_id AND p.number = 1\n"
+            "       AND o.status::text = 'pending'  -- not through the index of all that is pending: by its own id\n",
             "     WHERE o.id = p.order_id\n",
         ),
     )
@@ -260,7 +263,7 @@ def random_ids() -> None:
     def anyhow(order_id: UUID, number: int) -> str:
         return client_order_id(UUID(int=uuid4().int), number)
 
-    _replace(claiming, "client_order_id", anyhow)
+    _replace(intending, "client_order_id", anyhow)
 
 
 @_mutation("no quarantine")

@@ -554,15 +554,21 @@ async def test_reducing_row_waits_for_fills_not_applied_yet(connection: Connecti
     assert await ready(connection) == [sell, next_buy]
 
 
-async def test_look_goes_on_after_the_last_row(connection: Connection, rows: Rows) -> None:
-    """Page by page every ready row is reached, none twice."""
-    orders = [rows(symbol=f"A{number}/USDT") for number in range(5)]
-    seen: list[UUID] = []
-    after = 0
-    while page := await peek(connection, limit=2, after=after):
-        seen += [entry.order.id for entry in page]
-        after = page[-1].entry_id
-    assert seen == orders
+async def test_look_finds_the_newest_rows_only_and_the_search_the_others(
+    connection: Connection, rows: Rows
+) -> None:
+    """After a burst, a look reads no more than the newest rows; the keys of the others are searched for."""
+    orders = [rows(symbol=f"A{number}/USDT") for number in range(70)]
+    found = await ready(connection)
+    assert found == orders[-64:]
+    keys = await outbox.new_keys(connection, low_water=0)
+    assert len(keys) == 70
+    first = [key for key in keys if key.symbol in ("A0USDT", "A1USDT")]
+    assert await ready(connection, low_water=None, keys=first) == orders[:2]
+    assert await ready(connection, low_water=None) == []
+    mark = max(entry.entry_id for entry in await peek(connection))
+    assert await outbox.new_keys(connection, low_water=mark) == {Key(rows.account, "spot", "A69USDT")}
+    assert await outbox.new_keys(connection, low_water=0, accounts=[]) == set()
 
 
 async def test_row_that_was_changed_is_taken_in_again(connection: Connection, bot: Bot, rows: Rows) -> None:
