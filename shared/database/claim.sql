@@ -29,7 +29,7 @@ WITH history AS MATERIALIZED (
       JOIN bridge.outbox AS e ON e.id = i.entry_id
       JOIN public.orders AS o ON o.id = e.order_id
      CROSS JOIN history AS h
-     WHERE e.state || '' IN ('new', 'backoff')  -- not through the index of all that is new: by its own id
+     WHERE e.state || '' IN ('new', 'backoff')  -- by its own id, not through the index of all that is new
        AND e.attempts = i.number - 1
        AND NOT e.has_evidence
        AND (e.not_before IS NULL OR e.not_before <= clock_timestamp())
@@ -113,8 +113,8 @@ WITH history AS MATERIALIZED (
 ), opened AS (
     UPDATE public.orders AS o SET status = 'open'
       FROM passed AS p
-     WHERE o.id = p.order_id AND p.number = 1
-       AND o.status::text = 'pending'  -- not through the index of all that is pending: by its own id
+     -- by its own id, not through the index of all that is pending
+     WHERE o.id = p.order_id AND p.number = 1 AND o.status::text = 'pending'
  RETURNING o.id
 ), taken AS MATERIALIZED (
     SELECT p.* FROM passed AS p WHERE p.number > 1 OR p.order_id IN (SELECT id FROM opened)

@@ -89,7 +89,7 @@ async def open_pool(dsn: str, *, size: int, application_name: str, prepared_stat
         command_timeout=COMMAND_TIMEOUT_S,
         target_session_attrs=SessionAttribute.read_write,
         statement_cache_size=200 if prepared_statements else 0,
-        max_cached_statement_lifetime=0,  # planned once per connection, and not again in the midst of an order
+        max_cached_statement_lifetime=0,  # planned once per connection, never in the midst of an order
         # A transaction pooler passes no settings on; there the role has them.
         server_settings={
             "application_name": application_name,
@@ -97,9 +97,9 @@ async def open_pool(dsn: str, *, size: int, application_name: str, prepared_stat
             "lock_timeout": LOCK_TIMEOUT,
             "idle_in_transaction_session_timeout": IDLE_TIMEOUT,
             # Planning the peek for its very values takes five times as long as running it (2.0 ms against
-            # 0.4 ms), and the plan is the same: every statement here goes through an index. A plan is kept for
-            # long, so what it was made for may be an empty table: joins go in the order in which they are
-            # written, from row to row, and none may read a table from end to end.
+            # 0.4 ms), and the plan is the same: every statement here goes through an index. What a kept plan
+            # was made for may have been an empty table: joins go in the order in which they are written, from
+            # row to row, and none may read a table from end to end.
             "plan_cache_mode": "force_generic_plan",
             "join_collapse_limit": "1",
             "enable_seqscan": "off",

@@ -221,8 +221,7 @@ def claim_without_rechecking_the_row() -> None:
         ("       AND o.status::text = CASE i.number WHEN 1 THEN 'pending' ELSE 'open' END\n", ""),
         ("       AND o.xmin::text = i.row_xmin AND o.ctid::text = i.row_ctid\n", ""),
         (
-            "     WHERE o.id = p.order_id AND p.number = 1\n"
-            "       AND o.status::text = 'pending'  -- not through the index of all that is pending: by its own id\n",
+            "     WHERE o.id = p.order_id AND p.number = 1 AND o.status::text = 'pending'\n",
             "     WHERE o.id = p.order_id\n",
         ),
     )
