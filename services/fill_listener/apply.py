@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -40,7 +41,10 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-BATCH = 256
+BATCH = 512
+SHARE = 32
+"""From so many reports on a batch is settled in two transactions side by side: while one waits for the
+database, the other decides."""
 RETRY_S = 0.25
 ROW_HELD_RETRY_S = 1.0
 PRICE_WAIT_S = 0.5
@@ -88,6 +92,19 @@ class _Batch:
     foreign: list[Arrival] = field(default_factory=list)
     gaps: set[UUID] = field(default_factory=set)
     after: list[Callable[[Connection], Awaitable[None]]] = field(default_factory=list)
+
+
+def shares(reports: Sequence[OrderReport]) -> list[list[OrderReport]]:
+    """Divide the reports of a batch among transactions: those about one position stay together, in order."""
+    if len(reports) < SHARE:
+        return [list(reports)] if reports else []
+    by_position: dict[tuple[UUID, str], list[OrderReport]] = {}
+    for report in reports:
+        by_position.setdefault((report.account_id, report.symbol), []).append(report)
+    halves: tuple[list[OrderReport], list[OrderReport]] = ([], [])
+    for of_position in by_position.values():
+        min(halves, key=len).extend(of_position)
+    return [half for half in halves if half]
 
 
 class Lane:
@@ -204,8 +221,9 @@ class Lane:
         return replace(fill, commission_in_quote=value)
 
     async def _apply(self, batch: _Batch) -> None:
-        if batch.reports:
-            await self._settle(batch.reports, batch.gaps)
+        async with asyncio.TaskGroup() as tasks:
+            for reports in shares(batch.reports):
+                tasks.create_task(self._settle(reports, batch.gaps))
         if batch.gaps:
             await self._tell_gaps(batch.gaps)
         if batch.foreign:
@@ -282,10 +300,10 @@ class Lane:
                 if line.reported_at is not None and settled.positions:
                     lag_s = now_ms / 1000 - line.reported_at.timestamp()
                     self._metrics.event_to_position(line.market).observe(max(0.0, lag_s))
-        for labels in settled.fills_stored:
-            self._metrics.fills(*labels).inc()
-        for labels in settled.fills_repeated:
-            self._metrics.fills_repeated(*labels).inc()
+        for labels, count in Counter(settled.fills_stored).items():
+            self._metrics.fills(*labels).inc(count)
+        for labels, count in Counter(settled.fills_repeated).items():
+            self._metrics.fills_repeated(*labels).inc(count)
         if settled.contradictions:
             self._metrics.fill_conflicts(self.environment.market).inc(settled.contradictions)
             self._metrics.alarms("fill_contradiction").inc(settled.contradictions)

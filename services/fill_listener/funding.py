@@ -5,21 +5,20 @@ The stream tells each payment as it happens; the income history fills in what no
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
+from services.fill_listener.visits import Visits
 from shared.binance.rest import Answer
-from shared.database.connect import DATABASE_AWAY
 from shared.database.futures import ledger_positions, store_funding
 from shared.domain.fill import UnreadablePayloadError
 from shared.domain.futures_positions import funding_from_event, funding_from_income
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from uuid import UUID
 
     from services.fill_listener.accounts import Account, Accounts
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from services.fill_listener.pace import Pace
     from services.fill_listener.venues import Environment
     from shared.binance.futures import FuturesRest
+    from shared.binance.sign import Credentials
     from shared.database.connect import Connection, Pool
     from shared.domain.futures_positions import Funding as Paid
 
@@ -62,12 +62,11 @@ class Funding:
     ) -> None:
         self._environment = environment
         self._rest = rest
-        self._accounts = accounts
         self._pool = pool
         self._pace = pace
         self._put = put
-        self._wanted: set[UUID] = set()
-        self._wake = asyncio.Event()
+        # Orders come first.
+        self.visits = Visits("funding", environment, accounts, self._read, every_s=EVERY_S, gather_s=SOON_S)
 
     def take(self, arrival: Arrival) -> None:
         """Record the funding of an event, if it tells of any.
@@ -80,51 +79,28 @@ class Funding:
         if told:
             self._put(arrival.account_id, partial(self._store, account_id=arrival.account_id, told=told))
 
-    def want(self, account_id: UUID) -> None:
-        """Read an account's income history soon: nobody listened for a while."""
-        self._wanted.add(account_id)
-        self._wake.set()
-
-    async def run(self) -> None:
-        """Read the histories when wanted, and every hour, until cancelled."""
-        while True:
-            try:
-                async with asyncio.timeout(EVERY_S):
-                    await self._wake.wait()
-            except TimeoutError:
-                self._wanted = {one.id for one in self._accounts}
-            await asyncio.sleep(SOON_S)  # orders come first
-            self._wake.clear()
-            wanted, self._wanted = self._wanted, set()
-            try:
-                await self._read(wanted)
-            except DATABASE_AWAY as error:
-                log.warning("funding.database_away", error=str(error))
-
-    async def _read(self, wanted: set[UUID]) -> None:
+    async def _read(self, accounts: Sequence[Account]) -> None:
         """Read the histories of accounts with an open position; others pay none."""
         async with self._pool.acquire() as connection:
-            open_now = {one.account_id for one in await ledger_positions(connection, wanted)}
-        for account_id in open_now:
-            account = self._accounts.get(account_id)
-            if account is not None and account.environment is self._environment:
-                await self._ask(account)
+            ledger = await ledger_positions(connection, [one.id for one in accounts])
+        open_now = {one.account_id for one in ledger}
+        for account in accounts:
+            if account.id in open_now and account.credentials is not None:
+                await self._ask(account.id, account.credentials)
 
-    async def _ask(self, account: Account) -> None:
-        if account.credentials is None:
-            return
+    async def _ask(self, account_id: UUID, credentials: Credentials) -> None:
         start_ms = int((datetime.now(UTC) - REACHES_BACK).timestamp() * 1000)
         await self._pace.take(INCOME_WEIGHT)
-        answer = await self._rest.income(account.credentials, income_type="FUNDING_FEE", start_ms=start_ms)
+        answer = await self._rest.income(credentials, income_type="FUNDING_FEE", start_ms=start_ms)
         if not isinstance(answer, Answer) or not answer.ok or not isinstance(answer.body, list):
             return
         try:
             told = [one for row in answer.body if (one := funding_from_income(row)) is not None]
         except UnreadablePayloadError as error:
-            log.warning("funding.unreadable", account_id=str(account.id), error=str(error))
+            log.warning("funding.unreadable", account_id=str(account_id), error=str(error))
             return
         if told:
-            self._put(account.id, partial(self._store, account_id=account.id, told=told))
+            self._put(account_id, partial(self._store, account_id=account_id, told=told))
 
     async def _store(self, connection: Connection, *, account_id: UUID, told: list[Paid]) -> None:
         new = await store_funding(connection, account_id, self._environment.venue.environment_epoch, told)

@@ -53,37 +53,36 @@ class FuturesWork:
     ) -> None:
         self._put = put
         self._metrics = metrics
-        self._strangers = Strangers(environment, rest, accounts, pool, pace, put)
+        strangers = Strangers(environment, rest, accounts, pool, pace, put)
         self._funding = Funding(environment, rest, accounts, pool, pace, put)
         self._margin = Margin(
-            environment, rest, accounts, pool, pace, on_difference=self._strangers.want, metrics=metrics
+            environment, rest, accounts, pool, pace, on_difference=strangers.visits.want, metrics=metrics
         )
+        self._visits = (strangers.visits, self._funding.visits, self._margin.visits)
 
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._strangers.run())
-            tasks.create_task(self._funding.run())
-            tasks.create_task(self._margin.run())
+            for visits in self._visits:
+                tasks.create_task(visits.run())
 
     def want(self, account_id: UUID) -> None:
         """Ask for everything of an account that may have been missed: nobody listened for a while."""
-        self._strangers.want(account_id)
-        self._funding.want(account_id)
-        self._margin.want(account_id)
+        for visits in self._visits:
+            visits.want(account_id)
 
     def take(self, arrival: Arrival) -> None:
         """Act on an event about the account; unknown ones are ignored."""
         match arrival.event.get("e"):
             case "ACCOUNT_UPDATE":
-                self._margin.want(arrival.account_id)
+                self._margin.visits.want(arrival.account_id)
                 try:
                     self._funding.take(arrival)
                 except UnreadablePayloadError as error:
                     log.warning("funding.unreadable", account_id=str(arrival.account_id), error=str(error))
-                    self._funding.want(arrival.account_id)
+                    self._funding.visits.want(arrival.account_id)
             case "ACCOUNT_CONFIG_UPDATE":
-                self._margin.want(arrival.account_id)
+                self._margin.visits.want(arrival.account_id)
             case "MARGIN_CALL":
                 self._warn(arrival)
 

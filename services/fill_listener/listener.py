@@ -147,6 +147,10 @@ class FillListener:
         self.metrics.draining.set(1)
         self._stop.set()
 
+    def look_at_accounts(self) -> None:
+        """Look at once whether there are accounts that nobody follows."""
+        self._share_out.wake()
+
     def ready(self) -> State:
         """Say whether every account held here is heard."""
         if not self._share_out.beaten:

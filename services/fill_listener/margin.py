@@ -7,16 +7,15 @@ means that one of us misses an execution: told, and the account's trades are loo
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
 
+from services.fill_listener.visits import Visits
 from shared.binance.rest import Answer
 from shared.database import futures
-from shared.database.connect import DATABASE_AWAY
 from shared.domain.fill import UnreadablePayloadError
 from shared.domain.futures_positions import read_positions
 from shared.domain.money import ZERO
@@ -47,6 +46,7 @@ POSITIONS_WEIGHT = 5
 class _Difference:
     """Since when the exchange shows another size than the ledger, and whether that was told."""
 
+    account_id: UUID
     ledger: Decimal
     there: Decimal
     since: float
@@ -77,54 +77,27 @@ class Margin:
         on_difference: Callable[[UUID], None],
         metrics: Metrics,
     ) -> None:
-        self._environment = environment
         self._rest = rest
-        self._accounts = accounts
         self._pool = pool
         self._pace = pace
         self._on_difference = on_difference
         self._metrics = metrics
-        self._wanted: set[UUID] = set()
-        self._woken = asyncio.Event()
         self._differences: dict[UUID, _Difference] = {}
+        # The events of one order come together.
+        self.visits = Visits("margin", environment, accounts, self._look, every_s=EVERY_S, gather_s=GATHER_S)
 
-    def want(self, account_id: UUID) -> None:
-        """Look at an account soon: something about its positions has changed."""
-        self._wanted.add(account_id)
-        self._woken.set()
-
-    async def run(self) -> None:
-        """Look until cancelled."""
-        while True:
-            try:
-                async with asyncio.timeout(EVERY_S):
-                    await self._woken.wait()
-            except TimeoutError:
-                self._wanted = self._everybody()
-            await asyncio.sleep(GATHER_S)  # the events of one order come together
-            self._woken.clear()
-            wanted, self._wanted = self._wanted, set()
-            try:
-                await self._look(wanted)
-            except DATABASE_AWAY as error:
-                log.warning("margin.database_away", error=str(error))
-
-    def _everybody(self) -> set[UUID]:
-        return {one.id for one in self._accounts}
-
-    async def _look(self, wanted: set[UUID]) -> None:
+    async def _look(self, accounts: Sequence[Account]) -> None:
+        by_account: dict[UUID, list[LedgerPosition]] = {account.id: [] for account in accounts}
         async with self._pool.acquire() as connection:
-            ledger = await futures.ledger_positions(connection, wanted)
-        gone = self._differences.keys() - {one.id for one in ledger} if wanted >= self._everybody() else ()
-        for position_id in set(gone):
-            del self._differences[position_id]
-        by_account: dict[UUID, list[LedgerPosition]] = {}
-        for position in ledger:
-            by_account.setdefault(position.account_id, []).append(position)
-        for account_id, positions in by_account.items():
-            account = self._accounts.get(account_id)
-            if account is not None and account.environment is self._environment:
-                await self._compare(account, positions)
+            for position in await futures.ledger_positions(connection, by_account):
+                by_account[position.account_id].append(position)
+        still_open = {one.id for positions in by_account.values() for one in positions}
+        for position_id, seen in list(self._differences.items()):
+            if seen.account_id in by_account and position_id not in still_open:
+                del self._differences[position_id]
+        for account in accounts:
+            if by_account[account.id]:
+                await self._compare(account, by_account[account.id])
 
     async def _compare(self, account: Account, positions: Sequence[LedgerPosition]) -> None:
         shown = await self._ask(account)
@@ -160,7 +133,9 @@ class Margin:
             return
         seen = self._differences.get(position.id)
         if seen is None or (seen.ledger, seen.there) != (position.size, there):
-            self._differences[position.id] = _Difference(position.size, there, time.monotonic())
+            self._differences[position.id] = _Difference(
+                position.account_id, position.size, there, time.monotonic()
+            )
             return
         if seen.told or time.monotonic() - seen.since < EVENTS_NEED_S:
             return

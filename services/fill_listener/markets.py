@@ -10,6 +10,8 @@ from services.fill_listener.aside import keep_doing
 from services.fill_listener.feed import keep_notifying
 from services.fill_listener.listener import FillListener, new_name
 from services.fill_listener.mark import PositionGauges
+from shared.database.futures import ACCOUNTS_CHANNEL
+from shared.database.listen import Listener
 from shared.domain.order import Market
 from shared.telemetry.server import State
 
@@ -25,12 +27,24 @@ class MarketListeners:
     Args:
         around: settings, database, telemetry.
 
+    Attributes:
+        announcements: of accounts that are about to trade.
+
     """
 
     def __init__(self, around: Surroundings) -> None:
         name, gauges = new_name(), PositionGauges(around.metrics)
         self._around = around
         self._listeners = [FillListener(around, market, name=name, gauges=gauges) for market in Market]
+        self.announcements = Listener(
+            around.configuration.database.listen_dsn,
+            [ACCOUNTS_CHANNEL],
+            on_notification=lambda _channel: self._look_at_accounts(),
+            on_connected=self._look_at_accounts,
+            on_probed=lambda _seconds: None,
+            on_down=lambda: None,
+            application_name=f"fill_listener {name}",
+        )
 
     async def run(self) -> None:
         """Listen until `drain` is called."""
@@ -45,7 +59,10 @@ class MarketListeners:
     def _beside(self) -> dict[str, Coroutine[None, None, None]]:
         """Return what is kept going while anybody listens."""
         options, metrics, pool = self._around.configuration.options, self._around.metrics, self._around.pool
-        work: dict[str, Coroutine[None, None, None]] = {"feed": keep_notifying(pool)}
+        work: dict[str, Coroutine[None, None, None]] = {
+            "feed": keep_notifying(pool),
+            "announcements": self.announcements.run(),
+        }
         if options.telegram_token is not None:
             from services.fill_listener import telegram  # its HTTP client takes 0.2 s to import
 
@@ -56,6 +73,10 @@ class MarketListeners:
             keeper = books.StrategyBooks(pool, options.bot_time_zone, metrics)
             work["strategy books"] = keep_doing("strategy_books", keeper.keep, metrics, every_s=books.EVERY_S)
         return work
+
+    def _look_at_accounts(self) -> None:
+        for listener in self._listeners:
+            listener.look_at_accounts()
 
     def drain(self) -> None:
         """Take nothing new; `run` returns when what has come is applied."""

@@ -8,6 +8,7 @@ moment does no harm. While the database is away nothing is given up: what is hea
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -83,10 +84,16 @@ class ShareOut:
         self.market = market
         self.beaten = False
         self._shown = 0
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look at once: an account that nobody follows may be about to trade."""
+        self._woken.set()
 
     async def run(self) -> None:
         """Beat until cancelled."""
         while True:
+            self._woken.clear()
             try:
                 await self.beat()
                 self.beaten = True
@@ -94,7 +101,9 @@ class ShareOut:
             except DATABASE_AWAY as error:
                 self._metrics.database_up.set(0)
                 log.warning("share_out.database_away", error=str(error))
-            await asyncio.sleep(BEAT_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BEAT_S):
+                    await self._woken.wait()
 
     async def beat(self) -> None:
         """Renew, give up and take once; then follow what is ours and no more."""

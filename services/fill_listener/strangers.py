@@ -7,15 +7,13 @@ for it may be ours after all (what a conditional order became).
 
 from __future__ import annotations
 
-import asyncio
-import random
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from services.fill_listener.visits import Visits
 from shared.binance.rest import Answer
 from shared.database import futures
-from shared.database.connect import DATABASE_AWAY
 from shared.database.foreign import ExternalOrder, store_external
 from shared.database.ledger import store_external_fills
 from shared.database.positions import apply_fills
@@ -98,40 +96,19 @@ class Strangers:
     ) -> None:
         self._environment = environment
         self._rest = rest
-        self._accounts = accounts
         self._pool = pool
         self._pace = pace
         self._put = put
-        self._wanted: dict[UUID, None] = {}
-        self._wake = asyncio.Event()
+        self.visits = Visits("strangers", environment, accounts, self._look_all, every_s=EVERY_S)
         # The last trade seen in the round before: what lagged behind then is seen in the next.
         self._through: dict[tuple[UUID, str], int] = {}
 
-    def want(self, account_id: UUID) -> None:
-        """Look through an account's trades soon."""
-        self._wanted[account_id] = None
-        self._wake.set()
-
-    async def run(self) -> None:
-        """Look when wanted, and every few minutes, until cancelled."""
-        while True:
+    async def _look_all(self, accounts: Sequence[Account]) -> None:
+        for account in accounts:
             try:
-                async with asyncio.timeout(EVERY_S * random.uniform(0.8, 1.2)):  # noqa: S311
-                    await self._wake.wait()
-            except TimeoutError:
-                self._wanted |= dict.fromkeys(one.id for one in self._accounts)
-            self._wake.clear()
-            while self._wanted:
-                account_id, _ = self._wanted.popitem()
-                account = self._accounts.get(account_id)
-                if account is None or account.credentials is None:
-                    continue
-                try:
-                    await self._look(account)
-                except DATABASE_AWAY as error:
-                    log.warning("strangers.database_away", error=str(error))
-                except UnreadablePayloadError as error:
-                    log.warning("strangers.unreadable", account_id=str(account_id), error=str(error))
+                await self._look(account)
+            except UnreadablePayloadError as error:
+                log.warning("strangers.unreadable", account_id=str(account.id), error=str(error))
 
     async def _look(self, account: Account) -> None:
         epoch = self._environment.venue.environment_epoch

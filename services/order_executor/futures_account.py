@@ -60,13 +60,20 @@ class FuturesAccounts:
         # Rows of one account are prepared side by side; one of them asks.
         self._locks: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def mode(self, venue: Venue, credentials: Credentials) -> PositionMode | Waiting | Rejected:
+    async def mode(
+        self, account_id: UUID, venue: Venue, credentials: Credentials
+    ) -> PositionMode | Waiting | Rejected:
         """Return the position mode of an account, asking for it if need be."""
         account = (venue.base_url, credentials.fingerprint)
         async with self._locks[account]:
             mode, at = self._modes.get(account, (None, 0.0))
             if mode is not None and time.monotonic() - at < MODE_HOLDS_S:
                 return mode
+            if mode is None:
+                # An account is followed on futures from its first order on; its answer tells no price, so the
+                # stream had better be there before it.
+                async with self._pool.acquire() as connection:
+                    await futures.announce(connection, account_id)
             answer = await _rest(venue).account_config(credentials)
             if isinstance(answer, Answer) and answer.code in KEY_REFUSED:
                 return reject(Code.KEY_REFUSED, reason=answer.message or "")

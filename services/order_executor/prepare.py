@@ -143,7 +143,7 @@ class Preparer:
     ) -> Prepared | Verdict:
         mode: PositionMode | None = None
         if venue.market is Market.FUTURES:
-            known = await self._futures.mode(venue, credentials)
+            known = await self._futures.mode(entry.order.account_id, venue, credentials)
             if isinstance(known, Rejected | Waiting):
                 return known
             mode = known

@@ -113,6 +113,7 @@ class FuturesUserStream:
         self._ended = ""
         self._connecting = asyncio.Lock()
         self._sending = asyncio.Lock()
+        self._silent_until = 0.0
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._last_id = 0
 
@@ -341,8 +342,10 @@ class FuturesUserStream:
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 async with self._sending:
+                    # The rest is kept before the next message, so that nobody waits for it with his answer.
+                    await asyncio.sleep(self._silent_until - time.monotonic())
                     await self._socket.send(orjson.dumps(request).decode())
-                    await asyncio.sleep(BETWEEN_MESSAGES_S)
+                    self._silent_until = time.monotonic() + BETWEEN_MESSAGES_S
                 return await answered
         except TimeoutError:
             raise StreamDownError("silent") from None

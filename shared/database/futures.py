@@ -138,6 +138,14 @@ async def store_funding(
     return count
 
 
+ACCOUNTS_CHANNEL = "bridge_accounts"
+
+
+async def announce(connection: Connection, account_id: UUID) -> None:
+    """Have the listeners look at once whether an account that is about to trade futures is followed."""
+    await connection.execute(statement("announce_account"), account_id)
+
+
 async def setting(
     connection: Connection, account_id: UUID, environment_epoch: int, symbol: str
 ) -> Setting | None:

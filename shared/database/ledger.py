@@ -13,7 +13,7 @@ from shared.domain.fill import Fill, contradiction
 from shared.domain.order import Market, Side
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from typing import Any
     from uuid import UUID
 
@@ -47,45 +47,6 @@ async def known_fills(connection: Connection, fills: Collection[Fill]) -> dict[F
     return {fill.key: fill for fill in stored}
 
 
-async def store_fills(
-    connection: Connection,
-    told: Sequence[tuple[Fill, OrderReport]],
-    rows: Mapping[tuple[UUID, int], asyncpg.Record],
-) -> set[FillKey]:
-    """Store fills that are new, and lock the positions they belong to.
-
-    Args:
-        connection: within the transaction that has locked the orders' lines.
-        told: fills, each with the report that told of it.
-        rows: the locked lines by (order, attempt number), for their strategies.
-
-    Returns:
-        The keys of those that were new; the others were stored before.
-
-    """
-    if not told:
-        return set()
-    keys = {position_key(fill.account_id, fill.market, fill.symbol) for fill, _ in told}
-    inserted = await connection.fetch(
-        statement("store_fills"),
-        *as_columns(
-            [
-                _columns_of(
-                    fill,
-                    report.order_id,
-                    report.number,
-                    _strategy(fill, rows[report.order_id, report.number]),
-                    report.source,
-                )
-                for fill, report in told
-            ],
-            22,
-        ),
-        list(keys),
-    )
-    return {tuple(row) for row in inserted}
-
-
 async def store_external_fills(connection: Connection, fills: Sequence[Fill], source: str) -> set[FillKey]:
     """Store executions of orders we did not place, and lock the positions they belong to.
 
@@ -101,7 +62,8 @@ async def store_external_fills(connection: Connection, fills: Sequence[Fill], so
     if not fills:
         return set()
     keys = {position_key(fill.account_id, fill.market, fill.symbol) for fill in fills}
-    columns = as_columns([_columns_of(fill, None, None, None, source) for fill in fills], 22)
+    rows = [tuple(fill_row(fill, None, None, None, source).values()) for fill in fills]
+    columns = as_columns(rows, 22)
     inserted = {tuple(row) for row in await connection.fetch(statement("store_fills"), *columns, list(keys))}
     again = [fill for fill in fills if fill.key not in inserted]
     stored = await known_fills(connection, again)
@@ -113,34 +75,40 @@ async def store_external_fills(connection: Connection, fills: Sequence[Fill], so
     return inserted
 
 
-def _strategy(fill: Fill, row: asyncpg.Record) -> UUID | None:
+def strategy_of(fill: Fill, row: asyncpg.Record) -> UUID | None:
     """Say which strategy's position a fill moves; the exchange keeps one for all of them on futures."""
-    strategy: UUID | None = row["strategy_id"]
+    strategy: UUID | None = row["order_strategy_id"]
     return strategy if fill.market is Market.SPOT else None
 
 
-def _columns_of(
+def fill_row(
     fill: Fill, order_id: UUID | None, number: int | None, strategy_id: UUID | None, source: str
-) -> tuple[Any, ...]:
-    return (
-        *fill.key,
-        order_id,
-        number,
-        fill.client_order_id,
-        strategy_id,
-        fill.side,
-        fill.position_side,
-        fill.price,
-        fill.quantity,
-        fill.quote,
-        fill.commission,
-        fill.commission_asset,
-        fill.commission_in_quote,
-        fill.realized,
-        fill.is_maker,
-        fill.traded_at,
-        source,
-    )
+) -> dict[str, Any]:
+    """Return the columns of `bridge.fill` for an execution, in the order of `store_fills`."""
+    return {
+        "account_id": fill.account_id,
+        "market": fill.market,
+        "environment_epoch": fill.environment_epoch,
+        "symbol": fill.symbol,
+        "exchange_order_id": fill.exchange_order_id,
+        "trade_id": fill.trade_id,
+        "order_id": order_id,
+        "number": number,
+        "client_order_id": fill.client_order_id,
+        "strategy_id": strategy_id,
+        "side": fill.side,
+        "position_side": fill.position_side,
+        "price": fill.price,
+        "quantity": fill.quantity,
+        "quote": fill.quote,
+        "commission": fill.commission,
+        "commission_asset": fill.commission_asset,
+        "commission_in_quote": fill.commission_in_quote,
+        "realized": fill.realized,
+        "is_maker": fill.is_maker,
+        "traded_at": fill.traded_at,
+        "source": source,
+    }
 
 
 async def note_contradictions(connection: Connection, pairs: Iterable[tuple[Fill, Fill, OrderReport]]) -> int:

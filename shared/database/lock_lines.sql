@@ -1,11 +1,13 @@
--- PROTOCOL 6: lock row, entry and attempt of each finding, in the lock order (orders, outbox, attempts), and read them.
--- $1 order ids  $2 attempt numbers
+-- PROTOCOL 6: lock row, entry and attempt of each finding, in the lock order (orders, outbox, attempts), and read them; last, and
+-- in one order, the positions that told fills belong to, so that two transactions never wait for each other.
+-- $1 order ids  $2 attempt numbers  $3 keys of the positions
+WITH line AS MATERIALIZED (
 SELECT o.id AS order_id, a.number, a.account_id, a.market, a.symbol, a.client_order_id, a.base_asset, a.quote_asset,
        o.status::text AS order_status, coalesce(o.reasoning, '') AS reasoning,
        e.state AS entry_state, e.attempts AS entry_attempts, e.counted, e.has_evidence, e.token,
        a.outcome, coalesce(a.exchange_order_id, '') AS exchange_order_id,
        coalesce(a.exchange_status, '') AS exchange_status, a.executed, a.executed_quote, a.filled, a.fee, a.fee_asset,
-       a.fee_in_quote, a.environment_epoch, a.reported_at, o.filled_at, o.strategy_id, o.user_id,
+       a.fee_in_quote, a.environment_epoch, a.lot_step, a.reported_at, o.filled_at, o.strategy_id AS order_strategy_id,
        (SELECT max(h.id) FROM bridge.epoch AS h
          WHERE h.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8)
            AND h.postmaster_start = pg_postmaster_start_time()
@@ -20,3 +22,9 @@ SELECT o.id AS order_id, a.number, a.account_id, a.market, a.symbol, a.client_or
   JOIN bridge.attempt AS a ON a.order_id = f.order_id AND a.number = f.number
  ORDER BY o.id
    FOR UPDATE OF o, e, a
+), locked AS MATERIALIZED (
+    SELECT pg_advisory_xact_lock(key)
+      FROM (SELECT DISTINCT hashtextextended(k, 0) AS key FROM unnest($3::text[]) AS k ORDER BY 1) AS sorted
+     WHERE (SELECT count(*) FROM line) > 0
+)
+SELECT line.* FROM line WHERE (SELECT count(*) FROM locked) >= 0 ORDER BY order_id

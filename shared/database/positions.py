@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import structlog
 
-from shared.database.ledger import as_columns, as_json, position_key, read_fill
+from shared.database.ledger import as_columns, fill_row, position_key, read_fill, strategy_of
 from shared.database.statements import statement
 from shared.domain.futures_positions import realized_difference
 from shared.domain.holding import Change, Counted, Kind, count_again, count_in, emptied
@@ -23,7 +23,7 @@ from shared.domain.position import Cycle, OutOfOrderError, Position, PositionSid
 from shared.domain.projection import project
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from decimal import Decimal
     from typing import Any
     from uuid import UUID
@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     import asyncpg
 
     from shared.database.connect import Connection
-    from shared.domain.fill import Fill
+    from shared.domain.fill import Fill, FillKey
+    from shared.domain.settlement import OrderReport
+
+    Row = asyncpg.Record | Mapping[str, Any]
 
 log = structlog.get_logger(__name__)
 
@@ -92,9 +95,116 @@ async def count_fills(connection: Connection, keys: Collection[HoldingKey]) -> l
         return []
     work = _Work()
     for _, group in groupby(sorted(rows, key=_holding_order), key=_holding_order):
-        await _count(connection, list(group), work)
-    await connection.execute(statement("write_positions"), as_json(work.document()))
+        of_holding = list(group)
+        fills = [read_fill(row) for row in of_holding]
+        await _count(connection, of_holding[0], fills, of_holding, work)
+        work.fills += [dict(zip(_FILL_KEY, fill.key, strict=True)) for fill in fills]
+    await work.write(connection)
     return work.changes
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An execution that a report told.
+
+    Attributes:
+        fill: it.
+        report: which told it.
+        line: the locked line of its order.
+        holding: the state of its holding, and of the fill itself where it is stored already.
+
+    """
+
+    fill: Fill
+    report: OrderReport
+    line: asyncpg.Record
+    holding: asyncpg.Record
+
+    @property
+    def stored(self) -> Fill | None:
+        """The same execution as it was stored before."""
+        return read_fill(self.holding) if self.holding["price"] is not None else None
+
+
+async def look_up(
+    connection: Connection,
+    told: Sequence[tuple[Fill, OrderReport]],
+    lines: Mapping[tuple[UUID, int], asyncpg.Record],
+) -> dict[FillKey, Told]:
+    """Find what is stored of some executions, and the holdings they belong to.
+
+    Args:
+        connection: within the transaction that has locked the lines and the positions.
+        told: executions, each once, with the report that told of it.
+        lines: as locked, by (order, attempt number).
+
+    """
+    if not told:
+        return {}
+    columns = as_columns(
+        [
+            (*fill.key, strategy_of(fill, lines[report.order_id, report.number]), fill.position_side)
+            for fill, report in told
+        ],
+        8,
+    )
+    rows = await connection.fetch(statement("told_fills"), *columns)
+    waiting = {(row["account_id"], row["market"], row["symbol"]) for row in rows if row["others_wait"]}
+    if waiting:
+        await count_fills(connection, waiting)
+        rows = await connection.fetch(statement("told_fills"), *columns)
+    by_key = {tuple(row[name] for name in _FILL_KEY): row for row in rows}
+    return {
+        fill.key: Told(fill, report, lines[report.order_id, report.number], by_key[fill.key])
+        for fill, report in told
+    }
+
+
+async def count_new(connection: Connection, told: Sequence[Told]) -> list[PositionChange]:
+    """Store executions that are new and count them into their positions.
+
+    Args:
+        connection: as for `look_up`, in the same transaction.
+        told: those of `look_up` that are not stored.
+
+    Returns:
+        What happened to the positions, in order.
+
+    """
+    if not told:
+        return []
+    work = _Work()
+    by_holding: dict[tuple[Any, ...], list[Told]] = {}
+    for one in sorted(told, key=lambda one: one.fill.moment):
+        by_holding.setdefault(tuple(one.holding[name] for name in _HOLDING_KEY), []).append(one)
+    for of_holding in by_holding.values():
+        fills, lines = [one.fill for one in of_holding], [one.line for one in of_holding]
+        await _count(connection, _begun(of_holding[0]), fills, lines, work)
+    work.new_fills = [
+        fill_row(
+            one.fill,
+            one.report.order_id,
+            one.report.number,
+            one.holding["strategy_id"],
+            one.report.source,
+        )
+        for one in told
+    ]
+    await work.write(connection)
+    return work.changes
+
+
+def _begun(told: Told) -> Row:
+    """Return the state of a holding; one that begins gets its assets and its lot step from the order."""
+    if told.holding["holding_id"] is not None:
+        return told.holding
+    line = told.line
+    return {
+        **told.holding,
+        "base_asset": line["base_asset"],
+        "quote_asset": line["quote_asset"],
+        "dust_below": line["lot_step"],
+    }
 
 
 async def traces_of_closed(
@@ -109,28 +219,25 @@ async def traces_of_closed(
 
 
 class _Work:
-    """What one call of `apply_fills` is going to write."""
+    """What one call is going to write."""
 
     def __init__(self) -> None:
         self.holdings: list[dict[str, Any]] = []
         self.cycles: list[dict[str, Any]] = []
         self.fills: list[dict[str, Any]] = []
+        self.new_fills: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []
         self.changes: list[PositionChange] = []
 
-    def document(self) -> dict[str, Any]:
-        """Return all of it for `write_positions.sql`."""
-        return {
-            "holdings": self.holdings,
-            "cycles": self.cycles,
-            "fills": self.fills,
-            "events": self.events,
-        }
+    async def write(self, connection: Connection) -> None:
+        """Write it, in one statement."""
+        await connection.execute(
+            statement("write_positions"), self.holdings, self.cycles, self.new_fills, self.fills, self.events
+        )
 
 
 def _holding_order(row: asyncpg.Record) -> tuple[str, ...]:
-    names = ("account_id", "market", "symbol", "environment_epoch", "strategy_id", "position_side")
-    return tuple(str(row[name]) for name in names)
+    return tuple(str(row[name]) for name in _HOLDING_KEY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,19 +278,28 @@ async def recount(
     for row in await connection.fetch(statement("holdings"), list(holdings)):
         written = await _again(connection, row["holding_id"], state_of(row), shown_again)
         _put(work, row, row["holding_id"], written, "")
-    await connection.execute(statement("write_positions"), as_json(work.document()))
+    await work.write(connection)
     return work.changes
 
 
-async def _count(connection: Connection, rows: list[asyncpg.Record], work: _Work) -> None:
-    """Count the new fills of one holding."""
-    first = rows[0]
-    fills = [read_fill(row) for row in rows]
+async def _count(
+    connection: Connection, first: Row, fills: Sequence[Fill], orders: Sequence[asyncpg.Record], work: _Work
+) -> None:
+    """Count the new fills of one holding.
+
+    Args:
+        connection: within the transaction.
+        first: the state of the holding.
+        fills: new to it.
+        orders: reasoning and strategy of the orders of these fills.
+        work: takes what is to be written.
+
+    """
     start = state_of(first)
     try:
         counted = count_in(start, fills)
     except OutOfOrderError:
-        written = await _again(connection, first["holding_id"], start)
+        written = await _again(connection, first["holding_id"], start, late=fills)
     else:
         open_id = first["position_id"] or first["opening_id"]
         ids = {start.cycle.number: open_id} if start.cycle is not None else {}
@@ -192,15 +308,14 @@ async def _count(connection: Connection, rows: list[asyncpg.Record], work: _Work
         difference = realized_difference(start, counted, fills)
         if difference is not None:
             work.events.append(_difference_json(first, fills, difference))
-    reasoning = next((row["reasoning"] for row in rows if row["reasoning"]), "")
-    strategy = next((row["order_strategy_id"] for row in rows if row["order_strategy_id"]), None)
+    reasoning = next((row["reasoning"] for row in orders if row["reasoning"]), "")
+    strategy = next((row["order_strategy_id"] for row in orders if row["order_strategy_id"]), None)
     _put(work, first, first["holding_id"] or uuid4(), written, reasoning, strategy)
-    work.fills += [dict(zip(_FILL_KEY, fill.key, strict=True)) for fill in fills]
 
 
 def _put(
     work: _Work,
-    row: asyncpg.Record,
+    row: Row,
     holding_id: UUID,
     written: _Written,
     reasoning: str,
@@ -235,13 +350,17 @@ def _put(
 
 
 async def _again(
-    connection: Connection, holding_id: UUID, start: Position, shown_again: Collection[UUID] = ()
+    connection: Connection,
+    holding_id: UUID,
+    start: Position,
+    shown_again: Collection[UUID] = (),
+    late: Sequence[Fill] = (),
 ) -> _Written:
     """Fold a whole holding again, because a fill came late; lives that are no more become empty ones."""
     lives = await connection.fetch(statement("lives"), holding_id)
     fills = [read_fill(row) for row in await connection.fetch(statement("whole_holding"), holding_id)]
     before = {row["number"]: cycle_of(row) for row in lives if row["id"]}
-    counted = count_again(opened(start, lives[0]), fills, before)
+    counted = count_again(opened(start, lives[0]), [*fills, *late], before)
     there = {cycle.number for cycle in counted.cycles}
     changed = {change.number for change in counted.changes}
     changed |= {row["number"] for row in lives if row["id"] in shown_again}
@@ -259,7 +378,7 @@ def _quantity(counted: Counted) -> Decimal:
     return sum((part.quantity for part in counted.unmatched), ZERO)
 
 
-def state_of(row: asyncpg.Record) -> Position:
+def state_of(row: Row) -> Position:
     """Read a holding's state, or begin one: empty, or with the bot's row that was there before us."""
     rules = rules_of(Market(row["market"]), row["position_side"], row["base_asset"], row["dust_below"])
     if row["holding_id"] is None:
@@ -276,7 +395,7 @@ def state_of(row: asyncpg.Record) -> Position:
     )
 
 
-def opened(state: Position, row: asyncpg.Record) -> Position:
+def opened(state: Position, row: Row) -> Position:
     """Return what a holding began with: nothing, or the bot's row that was there before us."""
     if row["opening_side"] is None:
         return Position(state.rules)
@@ -289,7 +408,7 @@ def opened(state: Position, row: asyncpg.Record) -> Position:
     )
 
 
-def cycle_of(row: asyncpg.Record) -> Cycle:
+def cycle_of(row: Row) -> Cycle:
     """Read a life of a position."""
     return Cycle(
         number=row["number"],
@@ -309,7 +428,7 @@ def cycle_of(row: asyncpg.Record) -> Cycle:
     )
 
 
-def _holding_json(row: asyncpg.Record, holding_id: UUID, written: _Written) -> dict[str, Any]:
+def _holding_json(row: Row, holding_id: UUID, written: _Written) -> dict[str, Any]:
     position = written.counted.position
     through = position.through or (None, None, None)
     return {
@@ -326,7 +445,7 @@ def _holding_json(row: asyncpg.Record, holding_id: UUID, written: _Written) -> d
     }
 
 
-def _cycle_json(row: asyncpg.Record, cycle: Cycle) -> dict[str, Any]:
+def _cycle_json(row: Row, cycle: Cycle) -> dict[str, Any]:
     shown = project(cycle)
     return {
         **{name: row[name] for name in ("account_id", "user_id", "market", "symbol")},
@@ -354,7 +473,7 @@ def _cycle_json(row: asyncpg.Record, cycle: Cycle) -> dict[str, Any]:
     }
 
 
-def _position_change(row: asyncpg.Record, change: Change, position_id: UUID) -> PositionChange:
+def _position_change(row: Row, change: Change, position_id: UUID) -> PositionChange:
     return PositionChange(
         position_id=position_id,
         account_id=row["account_id"],
@@ -375,7 +494,7 @@ def _event_json(change: PositionChange) -> dict[str, Any]:
     return {"kind": change.kind, "order_id": change.order_id, "account_id": change.account_id, "data": data}
 
 
-def _unmatched_json(row: asyncpg.Record, quantity: Decimal) -> dict[str, Any]:
+def _unmatched_json(row: Row, quantity: Decimal) -> dict[str, Any]:
     """Tell of a sale beyond what we knew was held: it never makes a short (DESIGN 6)."""
     data = {"symbol": row["symbol"], "quantity": quantity, "position_side": row["position_side"]}
     return {
@@ -386,7 +505,7 @@ def _unmatched_json(row: asyncpg.Record, quantity: Decimal) -> dict[str, Any]:
     }
 
 
-def _difference_json(row: asyncpg.Record, fills: Sequence[Fill], difference: Decimal) -> dict[str, Any]:
+def _difference_json(row: Row, fills: Sequence[Fill], difference: Decimal) -> dict[str, Any]:
     """Tell that the exchange reckons another profit than we do: one of us misses an execution."""
     log.warning(
         "position.realized_differs",
@@ -409,6 +528,7 @@ def _difference_json(row: asyncpg.Record, fills: Sequence[Fill], difference: Dec
     }
 
 
+_HOLDING_KEY = ("account_id", "market", "symbol", "environment_epoch", "strategy_id", "position_side")
 _FILL_KEY = ("account_id", "market", "environment_epoch", "symbol", "exchange_order_id", "trade_id")
 _HOLDING_FIELDS = (
     "account_id",

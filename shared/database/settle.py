@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from shared.database.claim import EpochChangedError
 from shared.database.connect import DurableCommit
-from shared.database.ledger import known_fills, note_contradictions, store_fills
-from shared.database.positions import count_fills, traces_of_closed
+from shared.database.ledger import note_contradictions, position_key
+from shared.database.positions import count_new, look_up, traces_of_closed
 from shared.database.statements import statement
 from shared.domain.order import OrderStatus
 from shared.domain.settlement import Line, OrderReport, Outcome, with_outcome, with_report
@@ -84,11 +84,12 @@ async def _settle(connection: Connection, findings: Sequence[Finding]) -> Settle
         raise EpochChangedError
     findings = _in_its_epoch(findings, rows)
     before = {(row["order_id"], row["number"]): _line(row) for row in rows}
-    told = _told_fills(findings, before)
-    new = await store_fills(connection, told, {(row["order_id"], row["number"]): row for row in rows})
-    stored = await known_fills(connection, [fill for fill, _ in told if fill.key not in new])
-    keys = {(*key[:2], key[3]) for key in new}
-    fills_stored = tuple((str(report.market), report.source) for fill, report in told if fill.key in new)
+    told = await look_up(
+        connection, _told_fills(findings, before), {(row["order_id"], row["number"]): row for row in rows}
+    )
+    stored = {key: fill for key, one in told.items() if (fill := one.stored) is not None}
+    fresh_ones = [one for key, one in told.items() if key not in stored]
+    new = {one.fill.key for one in fresh_ones}
 
     after = dict(before)
     told_again: list[tuple[Fill, Fill, OrderReport]] = []
@@ -127,7 +128,7 @@ async def _settle(connection: Connection, findings: Sequence[Finding]) -> Settle
         await connection.execute(
             statement("write_lines"), [_json(line, before) for line in changed], _evidence_json(evidence)
         )
-    positions = await count_fills(connection, keys)
+    positions = await count_new(connection, fresh_ones)
     unchanged = [line for key, line in after.items() if line == before[key]]
     traced = any(line.trace for line in changed)
     return Settled(
@@ -136,7 +137,7 @@ async def _settle(connection: Connection, findings: Sequence[Finding]) -> Settle
         ignored=tuple(ignored),
         orphans=tuple(orphans),
         positions=tuple(positions),
-        fills_stored=fills_stored,
+        fills_stored=tuple((str(one.report.market), one.report.source) for one in fresh_ones),
         fills_repeated=tuple((str(report.market), report.source) for _, _, report in told_again),
         contradictions=contradictions,
         closed=await traces_of_closed(connection, positions) if traced else {},
@@ -179,7 +180,15 @@ def _told_fills(
 
 async def _lock(connection: Connection, findings: Sequence[Finding]) -> list[asyncpg.Record]:
     ordered = sorted({(f.order_id, f.number) for f in findings})
-    return await connection.fetch(statement("lock_lines"), [o for o, _ in ordered], [n for _, n in ordered])
+    keys = {
+        position_key(fill.account_id, fill.market, fill.symbol)
+        for finding in findings
+        if isinstance(finding, OrderReport)
+        for fill in finding.fills
+    }
+    return await connection.fetch(
+        statement("lock_lines"), [o for o, _ in ordered], [n for _, n in ordered], list(keys)
+    )
 
 
 def _forgotten(findings: Sequence[Finding], rows: Sequence[asyncpg.Record]) -> list[OrderReport]:

@@ -1,5 +1,7 @@
--- DESIGN 6: write what some fills made of the holdings: their state, their lives, the bot's rows, the events, and which fills
--- are counted; one statement. A row the bot closed while we still hold the position is not opened again. $1 all of it as JSON
+-- DESIGN 6: write what some fills made of the holdings: their state, their lives, the bot's rows, the events, the fills that are
+-- new, and which of those stored before are counted now; one statement. A row the bot closed while we still hold the position is not opened again. All as JSON,
+-- each by itself, so that nothing is parsed twice.
+-- $1 holdings  $2 lives  $3 new fills  $4 keys of fills stored before  $5 events
 WITH holding_written AS (
     INSERT INTO bridge.holding (id, account_id, market, environment_epoch, symbol, strategy_id, position_side, user_id,
                                 base_asset, quote_asset, dust_below, cycles, dust, dust_cost, unmatched, unvalued,
@@ -8,7 +10,7 @@ WITH holding_written AS (
     SELECT id, account_id, market, environment_epoch, symbol, strategy_id, position_side, user_id, base_asset, quote_asset,
            dust_below, cycles, dust, dust_cost, unmatched, unvalued, through_at, through_trade, through_order, opening_id,
            opening_side, opening_size, opening_price, opening_at
-      FROM jsonb_to_recordset($1::text::jsonb -> 'holdings') AS h (
+      FROM jsonb_to_recordset($1::jsonb) AS h (
            id uuid, account_id uuid, market text, environment_epoch integer, symbol text, strategy_id uuid,
            position_side text, user_id uuid, base_asset text, quote_asset text, dust_below numeric, cycles integer,
            dust numeric, dust_cost numeric, unmatched numeric, unvalued integer, through_at timestamptz,
@@ -20,7 +22,7 @@ WITH holding_written AS (
            through_at = excluded.through_at, through_trade = excluded.through_trade,
            through_order = excluded.through_order, changed_at = clock_timestamp()
 ), cycle AS MATERIALIZED (
-    SELECT * FROM jsonb_to_recordset($1::text::jsonb -> 'cycles') AS c (
+    SELECT * FROM jsonb_to_recordset($2::jsonb) AS c (
            id uuid, holding_id uuid, number integer, account_id uuid, user_id uuid, market text, symbol text,
            display_symbol text, strategy_id uuid, side text, status text, size numeric, cost numeric, entry_price numeric,
            peak numeric, exited numeric, exit_value numeric, realized numeric, fees numeric, last_price numeric,
@@ -62,17 +64,27 @@ WITH holding_written AS (
            c.status::public.position_status, c.opened_at, c.closed_at, clock_timestamp()
       FROM cycle AS c
      WHERE c.is_new
+), stored AS (
+    INSERT INTO bridge.fill (account_id, market, environment_epoch, symbol, exchange_order_id, trade_id, order_id, number,
+                             client_order_id, strategy_id, side, position_side, price, quantity, quote, commission,
+                             commission_asset, commission_in_quote, realized, is_maker, traded_at, source, applied)
+    SELECT f.*, true
+      FROM jsonb_to_recordset($3::jsonb) AS f (
+           account_id uuid, market text, environment_epoch integer, symbol text, exchange_order_id text, trade_id bigint,
+           order_id uuid, number smallint, client_order_id text, strategy_id uuid, side text, position_side text,
+           price numeric, quantity numeric, quote numeric, commission numeric, commission_asset text,
+           commission_in_quote numeric, realized numeric, is_maker boolean, traded_at timestamptz, source text)
 ), counted AS (
     UPDATE bridge.fill AS f
        SET applied = true
-      FROM jsonb_to_recordset($1::text::jsonb -> 'fills') AS k (
+      FROM jsonb_to_recordset($4::jsonb) AS k (
            account_id uuid, market text, environment_epoch integer, symbol text, exchange_order_id text, trade_id bigint)
      WHERE (f.account_id, f.market, f.environment_epoch, f.symbol, f.exchange_order_id, f.trade_id)
            = (k.account_id, k.market, k.environment_epoch, k.symbol, k.exchange_order_id, k.trade_id)
 )
 INSERT INTO bridge.event (kind, order_id, account_id, data)
 SELECT kind, order_id, account_id, data
-  FROM ROWS FROM (jsonb_to_recordset($1::text::jsonb -> 'events')
+  FROM ROWS FROM (jsonb_to_recordset($5::jsonb)
                   AS (kind text, order_id uuid, account_id uuid, data jsonb))
        WITH ORDINALITY AS e (kind, order_id, account_id, data, place)
  ORDER BY place

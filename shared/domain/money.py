@@ -51,20 +51,22 @@ def floor_to_step(value: Decimal, step: Decimal) -> Decimal:
 
 def floor_to_places(value: Decimal, places: int) -> Decimal:
     """Cut a value to so many decimal places, never up."""
-    with exactly():
-        return value.quantize(Decimal(1).scaleb(-places), rounding=ROUND_DOWN)
+    return value.quantize(Decimal(1).scaleb(-places), ROUND_DOWN, _WIDE)
 
 
 def to_column(value: Decimal) -> Decimal:
     """Round to the 8 decimals of the bot's columns, halves away from zero as Postgres does it."""
-    with exactly():
-        return value.quantize(COLUMN_STEP, rounding=ROUND_HALF_UP)
+    return value.quantize(COLUMN_STEP, ROUND_HALF_UP, _WIDE)
+
+
+def cut_to_column(value: Decimal) -> Decimal:
+    """Cut a value to the 8 decimals of the bot's columns, never up."""
+    return value.quantize(COLUMN_STEP, ROUND_DOWN, _WIDE)
 
 
 def to_ledger(value: Decimal) -> Decimal:
     """Round a quotient to the 18 decimals of our ledger, halves away from zero."""
-    with exactly():
-        return value.quantize(LEDGER_STEP, rounding=ROUND_HALF_UP)
+    return value.quantize(LEDGER_STEP, ROUND_HALF_UP, _WIDE)
 
 
 def plain(value: Decimal) -> str:

@@ -9,11 +9,11 @@ taken from the rounded columns, so that whoever computes them again from the row
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import ROUND_DOWN, Decimal
+from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from shared.domain.money import COLUMN_STEP, ZERO, exactly, to_column
+from shared.domain.money import ZERO, cut_to_column, exactly, to_column
 from shared.domain.position import PositionSide
 
 if TYPE_CHECKING:
@@ -118,6 +118,5 @@ def _positive(price: Decimal | None) -> Decimal | None:
 
 def _column(value: Decimal, *, down: bool = False) -> Decimal:
     """Fit a value into `numeric(20,8)`: a number too large for it must not keep a fill from being stored."""
-    with exactly():
-        rounded = value.quantize(COLUMN_STEP, rounding=ROUND_DOWN) if down else to_column(value)
-        return max(-_LARGEST, min(_LARGEST, rounded))
+    rounded = cut_to_column(value) if down else to_column(value)
+    return max(-_LARGEST, min(_LARGEST, rounded))

@@ -222,7 +222,6 @@ def with_report(line: Line, report: OrderReport, fresh: Sequence[Fill]) -> Line:
         events += ("filled_in_part",)
     if line.moved_by_another and not aside:
         events += (MOVED,)  # the exchange has the last word about its own order; that it had to is said
-    settled = replace(settled, events=events)
     if report.reason and status is ExchangeStatus.REJECTED:
         settled = replace(
             settled,
@@ -230,7 +229,7 @@ def with_report(line: Line, report: OrderReport, fresh: Sequence[Fill]) -> Line:
             reason=report.reason,
             reasoning=rejection_text(report.reason, line.reasoning),
         )
-    return settled if aside else _with_status(settled, report.occurred_at)
+    return replace(settled, events=events) if aside else _with_status(settled, events, report.occurred_at)
 
 
 def _exchange_order_id(line: Line, report: OrderReport) -> str:
@@ -252,7 +251,7 @@ def _falls_back(line: Line, report: OrderReport) -> bool:
     return report.status is ExchangeStatus.NEW and line.executed > 0
 
 
-def _with_status(line: Line, at: datetime) -> Line:
+def _with_status(line: Line, events: tuple[str, ...], at: datetime) -> Line:
     """Bring the row's and the entry's state in line with what the exchange said last."""
     assert line.exchange_status is not None
     word = order_status(line.exchange_status, line.executed)
@@ -267,7 +266,6 @@ def _with_status(line: Line, at: datetime) -> Line:
     state = EntryState.DONE if over else EntryState.SUBMITTED
     if line.entry_state is EntryState.DONE and state is EntryState.SUBMITTED and not line.late:
         state = EntryState.DONE
-    events = line.events
     if state is EntryState.DONE and line.entry_state is not EntryState.DONE:
         events += (str(word),)
     return replace(

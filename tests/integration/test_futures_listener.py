@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
 
-from services.fill_listener import margin
+from services.fill_listener import margin, share_out
+from services.fill_listener.markets import MarketListeners
 from shared.binance import futures_stream
+from shared.database import futures
 from shared.database.settle import settle
 from shared.domain.fill import FillOrigin
 from shared.domain.order import Market
 from shared.domain.reports import report_of_answer
+from shared.service import surroundings
+from shared.telemetry.metrics import LISTENER
 from tests.futures_listening import futures_market
 from tests.listening import until
 
@@ -167,6 +173,27 @@ async def test_two_accounts_on_one_connection(
         await bob.status(short, "filled")
         await alice.shown(side="long", size=D("0.1"))
         await bob.shown(side="short", size=D("0.2"))
+
+
+async def test_an_account_about_to_trade_is_followed_at_once(
+    market: FuturesMarket, bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The executor announces an account nobody follows: no listener waits for its next beat."""
+    monkeypatch.setattr(share_out, "BEAT_S", 3600.0)
+    monkeypatch.setattr(share_out, "LEASE", timedelta(hours=2))
+    pool = market.local.pool
+    listeners = MarketListeners(surroundings(LISTENER, pool))
+    running = asyncio.create_task(listeners.run())
+    await until(lambda: listeners.announcements.up, "announcements are heard")
+    await until(lambda: listeners.ready().ready, "the first beat is over")
+    trader = await market.trader(bot, "alice")
+    async with pool.acquire() as connection:
+        await futures.announce(connection, trader.account)
+    heard = "SELECT 1 FROM bridge.stream WHERE market = 'futures' AND connection_id IS NOT NULL"
+    await until(lambda: _some(market, heard), "the account is heard")
+    await trader.status(await trader.trade("buy", "0.1"), "filled")
+    listeners.drain()
+    await running
 
 
 async def test_manual_trades_count_and_are_recorded(market: FuturesMarket, bot: Bot) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from shared.binance.venue import Venue
 
 URL = "https://fapi.exchange.test"
+ACCOUNT = ENTRY.order.account_id
 KEY = Credentials("an-api-key", "secret")
 SET = {"leverage": 20, "margin_mode": "isolated"}
 
@@ -74,12 +75,12 @@ async def test_rows_of_one_account_ask_for_its_mode_once(exchange: respx.Router,
     """Rows prepared side by side share one answer, until an order was refused for it."""
     asked = exchange.get("/fapi/v1/accountConfig").respond(json={"dualSidePosition": True})
     known = accounts()
-    modes = await asyncio.gather(*(known.mode(venue, KEY) for _ in range(5)))
+    modes = await asyncio.gather(*(known.mode(ACCOUNT, venue, KEY) for _ in range(5)))
     assert modes == [PositionMode.HEDGE] * 5
     assert asked.call_count == 1
     known.forget_mode(venue, KEY)
     asked.respond(json={"dualSidePosition": False})
-    assert await known.mode(venue, KEY) is PositionMode.ONE_WAY
+    assert await known.mode(ACCOUNT, venue, KEY) is PositionMode.ONE_WAY
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ async def test_an_unknown_mode_is_never_guessed(
 ) -> None:
     """Without a word the row waits; with a refused key it is rejected."""
     exchange.get("/fapi/v1/accountConfig").respond(answer[0], json=answer[1])
-    verdict = await accounts().mode(venue, KEY)
+    verdict = await accounts().mode(ACCOUNT, venue, KEY)
     assert isinstance(verdict, Waiting | Rejected)
     assert isinstance(verdict, kind)
     assert verdict.code is code
