@@ -149,15 +149,30 @@ def test_cancels_of_both_kinds(trader: Trader) -> None:
     assert conditional["algoStatus"] == "CANCELED"
 
 
-def test_hedge_mode_holds_both_directions(local: LocalTestnet, bot: Bot) -> None:
-    """In hedge mode a buy and a sell open two positions; a reduce-only row closes the side it means."""
-    trader = new_trader(local, bot)
+def hedge_mode(trader: Trader) -> None:
+    """Let the account hold a long and a short beside each other."""
     key = Credentials(trader.at_local["api_key"], trader.at_local["secret"])
     query = signed_query({"dualSidePosition": "true", "timestamp": int(time.time() * 1000)}, key)
-    url = f"http://127.0.0.1:{local.futures_port}/fapi/v1/positionSide/dual?{query}"
+    url = f"http://127.0.0.1:{trader.local.futures_port}/fapi/v1/positionSide/dual?{query}"
     request = urllib.request.Request(url, method="POST", headers={"X-MBX-APIKEY": key.api_key})
     with urllib.request.urlopen(request, timeout=10) as answer:
         assert answer.status == 200
+
+
+def sent(trader: Trader) -> list[dict[str, str]]:
+    """Read the parameters of every order as they came over the wire, plain and conditional."""
+    requests = [
+        request
+        for path in ("/fapi/v1/order", "/fapi/v1/algoOrder")
+        for request in trader.local.admin("GET", f"/requests?account={trader.name}&path={path}&method=POST")
+    ]
+    return [one["params"] for one in sorted(requests, key=lambda one: one["arrived_ns"])]
+
+
+def test_hedge_mode_holds_both_directions(local: LocalTestnet, bot: Bot) -> None:
+    """In hedge mode a buy and a sell open two positions; a reduce-only row closes the side it means."""
+    trader = new_trader(local, bot)
+    hedge_mode(trader)
     trader.until_status(future(trader, "DOGE/USDT", amount=D(100)), "filled")
     trader.until_status(future(trader, "DOGE/USDT", side="sell", amount=D(101)), "filled")
     trader.until(lambda: len(trader.positions()) == 2, "both positions are shown")
@@ -167,7 +182,85 @@ def test_hedge_mode_holds_both_directions(local: LocalTestnet, bot: Bot) -> None
     trader.until_status(closing, "filled")
     until_position(trader, side="short", status="closed")
     assert trader.positions()[0]["status"] == "open"
-    assert trader.at_exchange("futures")[-1]["positionSide"] == "SHORT"
+    stop = future(
+        trader,
+        "DOGE/USDT",
+        side="sell",
+        type="stop_market",
+        stop_price=market_price(trader, "DOGE/USDT", "0.97"),
+        amount=long["size"],
+        reduce_only=True,
+    )
+    trader.until(lambda: trader.row(stop)["exchange_order_id"] != "", "the stop rests")
+    on_the_wire = [(one["side"], one.get("positionSide"), one.get("reduceOnly")) for one in sent(trader)]
+    assert on_the_wire == [
+        ("BUY", "LONG", None),
+        ("SELL", "SHORT", None),
+        ("BUY", "SHORT", None),  # reduceOnly is refused in hedge mode, even as false
+        ("SELL", "LONG", None),
+    ]
+
+
+def test_one_way_mode_says_reduce_only(trader: Trader) -> None:
+    """There is one position and no side to name: what only reduces says so, plain or conditional."""
+    position = open_long(trader, "DOGE/USDT", 150)
+    stop = future(
+        trader,
+        "DOGE/USDT",
+        side="sell",
+        type="stop_market",
+        stop_price=market_price(trader, "DOGE/USDT", "0.97"),
+        amount=position["size"],
+        reduce_only=True,
+    )
+    trader.until(lambda: trader.row(stop)["exchange_order_id"] != "", "the stop rests")
+    closing = future(trader, "DOGE/USDT", side="sell", amount=position["size"], reduce_only=True)
+    trader.until_status(closing, "filled")
+    on_the_wire = [(one["side"], one.get("positionSide"), one.get("reduceOnly")) for one in sent(trader)]
+    assert on_the_wire == [("BUY", None, None), ("SELL", None, "true"), ("SELL", None, "true")]
+
+
+@pytest.mark.parametrize("mode", ["one-way", "hedge"])
+def test_a_row_that_asks_for_the_impossible_is_rejected_in_words(trader: Trader, mode: str) -> None:
+    """A reduce-only row of the position's own direction, or larger than it: nothing reaches the exchange."""
+    if mode == "hedge":
+        hedge_mode(trader)
+    position = open_long(trader, "DOGE/USDT", 151)
+    grows = future(trader, "DOGE/USDT", amount=position["size"], reduce_only=True)
+    reason = trader.until_status(grows, "rejected")["reasoning"]
+    assert "no open DOGE/USDT position" in reason
+    assert "buy" in reason
+    too_large = future(trader, "DOGE/USDT", side="sell", amount=position["size"] * 100, reduce_only=True)
+    assert "position" in trader.until_status(too_large, "rejected")["reasoning"]
+    assert len(sent(trader)) == 1, "the order that opened it"
+
+
+def test_a_position_mode_changed_under_us_costs_one_row_and_is_learned(trader: Trader) -> None:
+    """The exchange refuses an order made for the other mode; the row says why, and the next one fits."""
+    trader.until_status(future(trader, "XRP/USDT", amount=D(60)), "filled")
+    position = until_position(trader, side="long", status="open")
+    closing = future(trader, "XRP/USDT", side="sell", amount=position["size"], reduce_only=True)
+    trader.until_status(closing, "filled")
+    hedge_mode(trader)
+    refused = future(trader, "XRP/USDT", amount=D(61))
+    assert "position mode" in trader.until_status(refused, "rejected")["reasoning"]
+    trader.until_status(future(trader, "XRP/USDT", amount=D(62)), "filled")
+    assert sent(trader)[-1]["positionSide"] == "LONG"
+
+
+def test_deleveraging_closes_the_position(trader: Trader) -> None:
+    """The exchange takes a position to pay another's losses: closed, as by an order of somebody else."""
+    open_long(trader, "DOGE/USDT", 152)
+    trader.local.admin("POST", "/futures/adl", {"account": trader.name, "symbol": "DOGEUSDT"})
+    until_position(trader, status="closed")
+    flag = "SELECT flag FROM bridge.external_order WHERE account_id = %s"
+    trader.until(
+        lambda: (
+            (row := trader.bot.connection.execute(flag, [trader.account]).fetchone()) is not None
+            and row["flag"] == "adl"
+        ),
+        "it is recorded as such",
+    )
 
 
 def test_liquidation_ends_the_position(trader: Trader) -> None:

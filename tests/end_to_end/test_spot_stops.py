@@ -67,7 +67,8 @@ def test_a_protective_order_sells_what_is_held(
 
     def reduced() -> bool:
         (position,) = trader.positions()
-        return position["status"] == "closed" or position["size"] == held["size"] - row["filled_amount"]
+        left: Decimal = held["size"] - row["filled_amount"]
+        return position["status"] == "closed" or bool(position["size"] == left)
 
     trader.until(reduced, "the position is closed, or smaller by what was sold")
 
