@@ -165,10 +165,11 @@ class Demo:
                 }
             )
         positions = [
-            {name: str(value) for name, value in row.items()}
+            {name: plain(value) if isinstance(value, Decimal) else value for name, value in row.items()}
             for row in self.rows(
                 "SELECT market_type::text AS market, symbol, side::text, size, entry_price, current_price, "
-                "unrealized_pnl, realized_pnl, status::text FROM positions ORDER BY opened_at"
+                "unrealized_pnl, realized_pnl, leverage, margin_mode, liquidation_price, status::text "
+                "FROM positions ORDER BY market_type, opened_at"
             )
         ]
         ok = settled and all(order["expected"] for order in orders) and self.agrees_with_exchange(positions)
@@ -203,13 +204,16 @@ def print_report(report: dict[str, Any]) -> None:
     print("\nPortfolio")
     print(
         f"  {'market':<8} {'symbol':<10} {'side':<6} {'size':>10} {'entry':>10} {'current':>10} "
-        f"{'unrealized':>11} {'realized':>10}  status"
+        f"{'unrealized':>11} {'realized':>10} {'leverage':>12} {'liquidation':>12}  status"
     )
     for p in report["positions"]:
-        size, entry, now = (plain(Decimal(p[name])) for name in ("size", "entry_price", "current_price"))
         open_pnl, taken = (f"{Decimal(p[name]):.4f}" for name in ("unrealized_pnl", "realized_pnl"))
         what = f"{p['market']:<8} {p['symbol']:<10} {p['side']:<6}"
-        print(f"  {what} {size:>10} {entry:>10} {now:>10} {open_pnl:>11} {taken:>10}  {p['status']}")
+        prices = f"{p['size']:>10} {p['entry_price']:>10} {p['current_price']:>10}"
+        of_futures = p["market"] == "futures"
+        leverage = f"{p['leverage']} {p['margin_mode']}" if of_futures else ""
+        end = f"{Decimal(p['liquidation_price']):.4f}" if of_futures else ""
+        print(f"  {what} {prices} {open_pnl:>11} {taken:>10} {leverage:>12} {end:>12}  {p['status']}")
     print("\nNot sent, and why")
     for order in report["orders"]:
         if order["status"] == "rejected":
