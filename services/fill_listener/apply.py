@@ -49,7 +49,7 @@ RETRY_S = 0.25
 ROW_HELD_RETRY_S = 1.0
 PRICE_WAIT_S = 0.5
 _ROW_HELD = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
-_REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+_REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,10 +224,10 @@ class Lane:
         async with asyncio.TaskGroup() as tasks:
             for reports in shares(batch.reports):
                 tasks.create_task(self._settle(reports, batch.gaps))
+        if batch.foreign:
+            await self._record_foreign(batch.foreign, batch.gaps)
         if batch.gaps:
             await self._tell_gaps(batch.gaps)
-        if batch.foreign:
-            await self._write(lambda c: self._listeners.foreign(c, self.environment, batch.foreign))
         for write in batch.after:
             await self._write(write)
 
@@ -239,17 +239,40 @@ class Lane:
         for account_id in accounts:
             self._listeners.unreadable(account_id)
 
-    async def _write(self, write: Callable[[Connection], Awaitable[None]]) -> None:
-        """Write something that is no finding; again and again while the database is away."""
+    async def _record_foreign(self, arrivals: Sequence[Arrival], gaps: set[UUID]) -> None:
+        """Record orders that are not ours; one that cannot be written does not keep the others from it."""
+        if await self._write(lambda c: self._listeners.foreign(c, self.environment, arrivals)):
+            return
+        if len(arrivals) == 1:
+            gaps.add(arrivals[0].account_id)
+            return
+        for arrival in arrivals:
+            await self._record_foreign([arrival], gaps)
+
+    async def _write(self, write: Callable[[Connection], Awaitable[None]]) -> bool:
+        """Write something that is no finding; again and again while the database is away.
+
+        Returns:
+            False when the database refuses it for good.
+
+        """
         while True:
             try:
                 async with self._pool.acquire() as connection:
                     await write(connection)
+            except _REFUSED as error:
+                self._shout(error)
+                return False
             except DATABASE_AWAY as error:
                 log.warning("apply.database_away", error=str(error))
                 await asyncio.sleep(RETRY_S)
             else:
-                return
+                return True
+
+    def _shout(self, error: Exception, **about: str) -> None:
+        self._metrics.alarms("report_unwritable").inc()
+        advice = "what is stored stays as it was; see the runbook"
+        log.error("apply.unwritable", error=str(error), advice=advice, **about)
 
     async def _settle(self, reports: list[OrderReport], gaps: set[UUID]) -> None:
         while True:
@@ -284,13 +307,7 @@ class Lane:
             log.warning("apply.row_held", order_id=str(report.order_id), error=str(error))
             asyncio.get_running_loop().call_later(ROW_HELD_RETRY_S, self.put, report)
             return
-        self._metrics.alarms("report_unwritable").inc()
-        log.error(
-            "apply.unwritable",
-            order_id=str(report.order_id),
-            error=str(error),
-            advice="the order stays as it was; see the runbook",
-        )
+        self._shout(error, order_id=str(report.order_id))
 
     async def _settled(self, settled: Settled, gaps: set[UUID]) -> None:
         clock = self.environment.venue.rest.clock
@@ -317,6 +334,7 @@ class Lane:
         async def look(connection: Connection) -> None:
             found.extend(await self._listeners.orphans(connection, self.environment, orphans))
 
-        await self._write(look)
+        if not await self._write(look):
+            gaps.update(orphan.account_id for orphan in orphans)
         if found:
             await self._settle(found, gaps)

@@ -33,6 +33,7 @@ from shared.binance.user_stream import (
     TERMINATED,
     StreamDownError,
     StreamRefusedError,
+    is_id,
 )
 
 if TYPE_CHECKING:
@@ -309,7 +310,8 @@ class FuturesUserStream:
         return kept is not None or not self._keys
 
     def _answered(self, frame: dict[str, Any]) -> None:
-        answered = self._waiting.pop(frame.get("id"), None)  # type: ignore[arg-type]  # whatever came, or None
+        request_id = frame.get("id")
+        answered = self._waiting.pop(request_id, None) if is_id(request_id) else None
         if answered is None or answered.done():
             return
         error = frame.get("error", frame if "code" in frame else None)

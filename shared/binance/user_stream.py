@@ -9,7 +9,7 @@ connection reads again by REST. The server pings every 20 s; the library answers
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 import orjson
 from websockets.asyncio.client import connect
@@ -119,7 +119,7 @@ class UserStream:
 
         def begun(result: Any) -> None:
             # At once, in the reader: the account's first event may be the very next frame.
-            self._accounts[int(result["subscriptionId"])] = account_id
+            self._accounts[_whole(result, "subscriptionId")] = account_id
 
         await self._request(
             "userDataStream.subscribe.signature", signed_websocket_params(params, credentials), begun
@@ -147,14 +147,13 @@ class UserStream:
 
         """
         sent_ms = self._clock.now_ms()
-        received_ms = sent_ms
+        server_ms, received_ms = 0, sent_ms
 
-        def arrived(_result: Any) -> None:
-            nonlocal received_ms
-            received_ms = self._clock.now_ms()
+        def arrived(result: Any) -> None:
+            nonlocal server_ms, received_ms
+            server_ms, received_ms = _whole(result, "serverTime"), self._clock.now_ms()
 
-        result = await self._request("time", {}, arrived)
-        server_ms = int(result["serverTime"])
+        await self._request("time", {}, arrived)
         self._clock.sample(sent_ms, server_ms, received_ms)
         return server_ms
 
@@ -189,7 +188,7 @@ class UserStream:
             self._push(frame.get("subscriptionId"), event)
             return
         request_id = frame.get("id")
-        waiting = self._waiting.pop(request_id, None) if isinstance(request_id, int) else None
+        waiting = self._waiting.pop(request_id, None) if is_id(request_id) else None
         if waiting is None or waiting[0].done():
             return
         answered, at_once = waiting
@@ -207,7 +206,7 @@ class UserStream:
         if event.get("e") == SHUTDOWN:
             self._on_shutdown()
             return
-        if not isinstance(subscription_id, int):
+        if not is_id(subscription_id):
             return
         account_id = self._accounts.get(subscription_id)
         if event.get("e") == TERMINATED:
@@ -269,6 +268,24 @@ def _parsed(message: str | bytes) -> dict[str, Any] | None:
     except orjson.JSONDecodeError:
         return None
     return frame if isinstance(frame, dict) else None
+
+
+def is_id(value: object) -> TypeGuard[int]:
+    """Whether it can be a number of ours: `true` equals 1, and is none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _whole(result: Any, name: str) -> int:
+    """Read a whole number of an answer.
+
+    Raises:
+        KeyError, TypeError: there is none.
+
+    """
+    value = result[name]
+    if not is_id(value):
+        raise TypeError(f"{name} is no whole number")
+    return value
 
 
 def _refusal(frame: dict[str, Any]) -> StreamRefusedError:
