@@ -8,15 +8,16 @@ form that belongs to no row we know: another bridge, a clone, or history we have
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from services.fill_listener.strangers import count_in, flag_of
 from shared.database import foreign
 from shared.database.foreign import ExternalOrder
+from shared.database.ledger import store_external_fills
+from shared.database.positions import apply_fills
 from shared.domain.attempt import parse_bot_client_order_id
-from shared.domain.fill import FillOrigin, UnreadablePayloadError, decimal_of, object_of, text_of
+from shared.domain.fill import LIQUIDATION, FillOrigin, UnreadablePayloadError, decimal_of, object_of, text_of
 from shared.domain.futures_fills import fill_from_event
 from shared.domain.money import parse_decimal
 from shared.domain.order import Market
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from services.fill_listener.apply import Arrival
     from services.fill_listener.venues import Environment
     from shared.database.connect import Connection
+    from shared.domain.fill import Fill
     from shared.domain.settlement import OrderReport
     from shared.telemetry.metrics import Metrics
 
@@ -42,6 +44,26 @@ UNKNOWN_ORDER = (
     "An order in our id form belongs to no row of this database: another bridge, a copy of this database or "
     "lost history trades on the account. Find out which, then lift the halt."
 )
+
+
+_FLAGS: Final = (
+    (LIQUIDATION, "liquidation"),
+    ("adl_autoclose", "adl"),
+    ("settlement_autoclose-", "settlement"),
+    ("delivery_autoclose-", "settlement"),
+)
+
+
+def flag_of(client_order_id: str) -> str:
+    """Say whose an order that is not ours seems to be, by its client id (Futures docs, "Order Update")."""
+    return next((flag for prefix, flag in _FLAGS if client_order_id.startswith(prefix)), "manual")
+
+
+async def count_in(connection: Connection, fills: Sequence[Fill], source: str) -> None:
+    """Store executions of strangers and count them into the positions they move."""
+    async with connection.transaction():
+        await store_external_fills(connection, fills, source)
+        await apply_fills(connection, sorted({(f.account_id, str(f.market), f.symbol) for f in fills}))
 
 
 class Foreign:

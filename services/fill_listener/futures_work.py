@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from services.fill_listener.accounts import Accounts
     from services.fill_listener.apply import Arrival, Item
+    from services.fill_listener.foreign import Foreign
     from services.fill_listener.pace import Pace
     from services.fill_listener.venues import Environment
     from shared.binance.futures import FuturesRest
@@ -36,6 +37,7 @@ class FuturesWork:
         accounts: those followed here.
         pool: work connections.
         pace: our share of the request weight.
+        foreign: records orders that are not ours.
         put: takes, for an account, reports and what is to be written, in turn with its events.
         metrics: of this process.
 
@@ -48,12 +50,13 @@ class FuturesWork:
         accounts: Accounts,
         pool: Pool,
         pace: Pace,
+        foreign: Foreign,
         put: Callable[[UUID, Item], None],
         metrics: Metrics,
     ) -> None:
         self._put = put
         self._metrics = metrics
-        strangers = Strangers(environment, rest, accounts, pool, pace, put)
+        strangers = Strangers(environment, rest, accounts, pool, pace, foreign, put)
         self._funding = Funding(environment, rest, accounts, pool, pace, put)
         self._margin = Margin(
             environment, rest, accounts, pool, pace, on_difference=strangers.visits.want, metrics=metrics

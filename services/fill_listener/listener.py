@@ -224,7 +224,14 @@ class FillListener:
         self._begin(self._intake, Valuer(environment, self._accounts, self._pool).run(), "value")
         if (rest := environment.futures_rest) is not None:
             work = self._futures[environment] = FuturesWork(
-                environment, rest, self._accounts, self._pool, self._pace, self._put, self.metrics
+                environment,
+                rest,
+                self._accounts,
+                self._pool,
+                self._pace,
+                self._foreign,
+                self._put,
+                self.metrics,
             )
             self._begin(self._intake, work.run(), "futures")
         else:

@@ -7,23 +7,19 @@ for it may be ours after all (what a conditional order became).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from services.fill_listener.foreign import count_in, listed
 from services.fill_listener.visits import Visits
 from shared.binance.rest import Answer
 from shared.database import futures
-from shared.database.foreign import ExternalOrder, store_external
-from shared.database.ledger import store_external_fills
-from shared.database.positions import apply_fills
 from shared.database.unknowns import known_exchange_orders
 from shared.domain.attempt import parse_client_order_id
 from shared.domain.fill import (
-    LIQUIDATION,
     FillOrigin,
     UnreadablePayloadError,
-    decimal_of,
     object_of,
     objects_of,
     whole_of,
@@ -38,6 +34,7 @@ if TYPE_CHECKING:
 
     from services.fill_listener.accounts import Account, Accounts
     from services.fill_listener.apply import Item
+    from services.fill_listener.foreign import Foreign
     from services.fill_listener.pace import Pace
     from services.fill_listener.venues import Environment
     from shared.binance.futures import FuturesRest
@@ -52,25 +49,6 @@ FULL_PAGE = 1000
 ORDER_WEIGHT = 1
 TRADES_WEIGHT = 5
 
-_FLAGS: Final = (
-    (LIQUIDATION, "liquidation"),
-    ("adl_autoclose", "adl"),
-    ("settlement_autoclose-", "settlement"),
-    ("delivery_autoclose-", "settlement"),
-)
-
-
-def flag_of(client_order_id: str) -> str:
-    """Say whose an order that is not ours seems to be, by its client id (Futures docs, "Order Update")."""
-    return next((flag for prefix, flag in _FLAGS if client_order_id.startswith(prefix)), "manual")
-
-
-async def count_in(connection: Connection, fills: Sequence[Fill], source: str) -> None:
-    """Store executions of strangers and count them into the positions they move."""
-    async with connection.transaction():
-        await store_external_fills(connection, fills, source)
-        await apply_fills(connection, sorted({(f.account_id, str(f.market), f.symbol) for f in fills}))
-
 
 class Strangers:
     """Looks through the trade lists of one environment's accounts.
@@ -81,6 +59,7 @@ class Strangers:
         accounts: those followed here.
         pool: work connections.
         pace: our share of the request weight.
+        foreign: records orders that are not ours, and halts where the bot sent them.
         put: takes, for an account, reports and what is to be written, in turn with its events.
 
     """
@@ -92,9 +71,11 @@ class Strangers:
         accounts: Accounts,
         pool: Pool,
         pace: Pace,
+        foreign: Foreign,
         put: Callable[[UUID, Item], None],
     ) -> None:
         self._environment = environment
+        self._foreign = foreign
         self._rest = rest
         self._pool = pool
         self._pace = pace
@@ -189,22 +170,11 @@ class Strangers:
             if report is not None:
                 self._put(account.id, with_trades(report, trades, origin))
             return []
-        order = ExternalOrder(
-            account_id=account.id,
-            market=Market.FUTURES,
-            symbol=start.symbol,
-            exchange_order_id=order_id,
-            client_order_id=client_id,
-            side=str(told.get("side", "")).lower(),
-            type=str(told.get("type", "")),
-            status=str(told.get("status", "")),
-            executed=decimal_of(told, "executedQty"),
-            flag=flag_of(client_id),
-        )
+        order = listed(told, account.id, Market.FUTURES)
         log.warning("stranger.found", account_id=str(account.id), symbol=start.symbol, flag=order.flag)
 
         async def record(connection: Connection) -> None:
-            await store_external(connection, [order])
+            await self._foreign.record_orders(connection, [order])
 
         self._put(account.id, record)
         return self._fills(account, start, trades, client_id)

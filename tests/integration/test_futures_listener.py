@@ -218,6 +218,22 @@ async def test_manual_trades_while_nobody_listened_are_found(market: FuturesMark
     await trader.shown(size=D("0.1"), status="open")
 
 
+async def test_the_bots_own_orders_halt_the_account_though_nobody_listened(
+    market: FuturesMarket, bot: Bot
+) -> None:
+    """The bare id of a row, on an order found in the trade list: two programs send the same rows."""
+    trader = await market.trader(bot, "alice")
+    listener = await market.listen()
+    await trader.status(await trader.trade("buy", "0.2"), "filled")
+    await market.local.kill(listener)
+    row = bot.order(trader.user, trader.account, market_type="futures")
+    await trader.place(symbol="BTCUSDT", side="BUY", type="MARKET", quantity="0.1", newClientOrderId=str(row))
+    await market.listen()
+    halted = f"SELECT 1 FROM bridge.control WHERE halted AND key = '{trader.account}'"
+    await until(lambda: _some(market, halted), "the account is halted")
+    await trader.shown(side="long", size=D("0.3"))
+
+
 async def test_margin_is_shown(market: FuturesMarket, bot: Bot) -> None:
     """Liquidation price, leverage and margin mode stand in the bot's columns."""
     trader = await market.trader(bot, "alice")
