@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -35,7 +36,16 @@ LASTING = ("postgres", "order_executor", "fill_listener", "prometheus", "exchang
 PATIENCE_S = 240.0
 CUT_OFF_S = 10.0
 # A random port of this machine for each, so that a run never meets another one.
-PORTS = ("POSTGRES", "EXCHANGE", "EXCHANGE_ADMIN", "PROMETHEUS", "GRAFANA", "ALERTMANAGER", "JAEGER")
+PORTS = (
+    "POSTGRES",
+    "EXCHANGE",
+    "EXCHANGE_FUTURES",
+    "EXCHANGE_ADMIN",
+    "PROMETHEUS",
+    "GRAFANA",
+    "ALERTMANAGER",
+    "JAEGER",
+)
 # What the other compositions want to be told.
 ELSEWHERE = {
     "POSTGRES_HOST": "postgres",
@@ -46,7 +56,7 @@ ELSEWHERE = {
 ORDER = """
 INSERT INTO orders (user_id, exchange_account_id, exchange_order_id, symbol, market_type, side, type,
                     amount, price, avg_fill_price, stop_price, agent_id, reasoning, fee_currency)
-SELECT user_id, id, '', '{symbol}', 'spot', 'buy', 'market', {amount}, 0, 0, 0, '', '', ''
+SELECT user_id, id, '', '{symbol}', '{market}', 'buy', 'market', {amount}, 0, 0, 0, '', '', ''
   FROM exchange_accounts LIMIT 1 RETURNING id
 """
 # In microseconds, of cgroups of either version.
@@ -58,9 +68,10 @@ STATUS = "SELECT status FROM orders WHERE id = '{order}'"
 ATTEMPTS = "SELECT count(*) FROM bridge.attempt WHERE order_id = '{order}'"
 COUNTED = """
 SELECT count(*) FROM orders AS o JOIN positions AS p USING (user_id, symbol)
- WHERE o.id = '{order}' AND p.status = 'open' AND p.size = (
+ WHERE o.id = '{order}' AND p.status = 'open' AND p.market_type = o.market_type AND p.size = (
        SELECT sum(w.filled_amount - CASE WHEN p.symbol LIKE w.fee_currency || '/%' THEN w.fee ELSE 0 END)
-         FROM orders AS w WHERE w.user_id = o.user_id AND w.symbol = o.symbol AND w.status = 'filled')
+         FROM orders AS w WHERE w.user_id = o.user_id AND w.symbol = o.symbol AND w.market_type = o.market_type
+           AND w.status = 'filled')
 """
 
 
@@ -143,9 +154,9 @@ class Composition:
         psql = ("psql", "-U", "bot", "-d", "bot", "-v", "ON_ERROR_STOP=1", "-qAtc", query)
         return self.compose("exec", "-T", "postgres", *psql)
 
-    def insert(self, symbol: str) -> str:
+    def insert(self, symbol: str, market: str = "spot") -> str:
         """Insert an order as the bot does; the amounts differ, so that none is taken for a twin."""
-        return self.sql(ORDER.format(symbol=symbol, amount=100 + next(self.amounts)))
+        return self.sql(ORDER.format(symbol=symbol, market=market, amount=200 + next(self.amounts)))
 
     def status(self, order: str) -> str:
         """Read the bot's row."""
@@ -184,6 +195,12 @@ def prove(composition: Composition) -> dict[str, Any]:
         facts["start"] = {service: measured(composition, service) for service in SERVICES}
     with composition.step("an order becomes a position"):
         composition.filled(composition.insert("BTC/USDT"))
+    with composition.step("so does an order of futures"):
+        composition.filled(composition.insert("BTC/USDT", market="futures"))
+    with composition.step("bridge doctor, in a container, finds nothing that does not work"):
+        composition.compose("exec", "-T", "order_executor", "bridge", "doctor")
+    with composition.step("bridge replay finds the positions to be what their fills come to"):
+        composition.compose("exec", "-T", "order_executor", "bridge", "replay")
     with composition.step("Prometheus scrapes both services"):
         composition.until("both are up", composition.scraped)
     with composition.step("migrate is started again and changes nothing"):
@@ -229,9 +246,10 @@ def compiled(composition: Composition) -> None:
     """Check that every module of a service comes from bytecode: a read-only container could not keep it."""
     for service, module in SERVICES.items():
         loud = f"python -v -c 'import shared.service, {module}' 2>&1"
-        words = f'{loud} | grep "code object from .*[.]py\'" || {loud} > /dev/null'
-        if said := composition.compose("exec", "-T", service, "sh", "-c", words):
-            raise StepError(f"{service} compiles at every start: {said}")
+        said = composition.compose("exec", "-T", service, "sh", "-c", loud)
+        sources = re.findall(r"^# code object from '(.*\.py)'$", said, re.MULTILINE)
+        if sources or "code object from" not in said:
+            raise StepError(f"{service} compiles at every start: {sources}")
 
 
 def hardened(composition: Composition) -> None:

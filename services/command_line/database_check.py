@@ -251,6 +251,26 @@ def _doubts(now: Row) -> Iterator[Finding]:
         yield ok("bot's own executor", "no sign of it in 24 h")
 
 
+def balances(connection: Connection) -> Iterator[Finding]:
+    """Look whether the accounts hold what their open positions say, as the listeners saw it last."""
+    changes, short = health.balances(connection)
+    for row in short:
+        yield failed(
+            "balances",
+            f"account {str(row['account_id'])[:8]} holds {row['exchange']} {row['asset']}, "
+            f"its open positions {row['held']}",
+            "sold or withdrawn by hand, or lost in a restore: bridge reconcile, then bridge replay",
+        )
+    if changes:
+        yield warning(
+            "balances",
+            f"in 24 h something beside our fills changed a balance {changes} times",
+            "deposits, withdrawals or trades by hand; the events balance_differs say which",
+        )
+    if not short and not changes:
+        yield ok("balances", "as our fills and open positions say, as far as the listeners have looked")
+
+
 def switches(connection: Connection) -> Iterator[Finding]:
     """List what keeps orders from being sent."""
     rows = controls.in_force(connection)

@@ -124,6 +124,7 @@ def _database(
     yield from safely("listen", lambda: database_check.listening(settings, connection))
     yield from safely("epoch", lambda: database_check.history(connection))
     yield from safely("flow", lambda: database_check.flow(connection))
+    yield from safely("balances", lambda: database_check.balances(connection))
     yield from safely("switches", lambda: database_check.switches(connection))
 
 

@@ -188,6 +188,7 @@ def positions(
         table(
             (
                 "position",
+                "market",
                 "symbol",
                 "side",
                 "size",
@@ -202,6 +203,7 @@ def positions(
             [
                 (
                     row["id"],
+                    row["market"],
                     row["symbol"],
                     row["side"],
                     row["size"],

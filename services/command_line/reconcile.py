@@ -17,6 +17,7 @@ from services.command_line.terminal import SHORT_ID, CommandError, ExitCode, Jso
 from shared.database import accounts, operator
 from shared.database.streams import read_attempt
 from shared.domain.fill import FillOrigin
+from shared.domain.money import plain
 from shared.domain.order import Market
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def _settled(market: Market, attempt: OpenAttempt, why: str, report: OrderReport
         symbol=attempt.symbol,
         exchange=why,
         found=report is not None,
-        executed_before=str(attempt.executed),
-        executed=str(attempt.executed if report is None else report.executed),
+        executed_before=plain(attempt.executed),
+        executed=plain(attempt.executed if report is None else report.executed),
         status=str(lines[0].order_status) if lines else None,
     )

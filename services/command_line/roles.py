@@ -128,7 +128,8 @@ ROLES: Mapping[str, Role] = {
         {
             **_SETTLED_TABLES,
             **dict.fromkeys(("breaker", "cap"), WRITE),
-            **dict.fromkeys(("funding", "futures_setting", "listener", "connection", "stream"), READ),
+            **dict.fromkeys(("balance", "funding", "futures_setting", "listener"), READ),
+            **dict.fromkeys(("connection", "stream"), READ),
             **dict.fromkeys(("rate", "rate_seat"), READ),
             **dict.fromkeys(
                 # `bridge prune` forgets what was exported, `bridge keys verify` the blobs it has verified.

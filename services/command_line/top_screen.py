@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
 
 import psycopg
 from textual.app import App
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from shared.database.top import Picture
 
 PICTURE_SIZE = (120, 40)
+LONGEST_LABEL = 20
 
 TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
     "limits": ("limits of the exchange", ("of", "limit", "window", "used", "")),
@@ -81,7 +83,11 @@ def _cells(*values: object) -> list[str]:
 
 
 def _limit(row: Row) -> list[str]:
-    of = row["key"] if row["scope"] == "address" else f"key {row['key'].rpartition(' ')[2][:8]}"
+    of = (
+        urlsplit(row["key"]).netloc
+        if row["scope"] == "address"
+        else f"key {row['key'].rpartition(' ')[2][:8]}"
+    )
     share = f"{100 * row['granted'] / max(row['ceiling'], 1):.0f} %"
     window = duration(timedelta(milliseconds=row["interval_ms"]))
     return _cells(of, row["kind"], window, f"{row['granted']} of {row['ceiling']}", share)
@@ -89,8 +95,13 @@ def _limit(row: Row) -> list[str]:
 
 def _stream(row: Row) -> list[str]:
     ago = duration(row["verified_ago"]) + " ago" if row["verified_ago"] is not None else "never"
-    account = row["account_label"] or row["account_id"]
+    account = _shortened(row["account_label"]) or row["account_id"]
     return _cells(account, row["market"], row["heard"], ago, row["problem"])
+
+
+def _shortened(label: str) -> str:
+    """Leave room for the columns to the right: the bot's own labels hold a whole id."""
+    return label if len(label) <= LONGEST_LABEL else label[: LONGEST_LABEL - 1] + "…"
 
 
 def head_of(picture: Picture) -> str:

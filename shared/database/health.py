@@ -60,6 +60,12 @@ def epoch(connection: Connection) -> Row | None:
     return rows[0] if rows else None
 
 
+def balances(connection: Connection) -> tuple[int, list[Row]]:
+    """Return how often a balance changed beside our fills of late, and the assets that are short."""
+    rows = run(connection, "balances_compared", CONFLICTS_WITHIN)
+    return rows[0]["changes"], [row for row in rows if row["account_id"] is not None]
+
+
 def missing_rights(connection: Connection, rights: Sequence[tuple[str, str, str]]) -> list[str]:
     """Return those rights on the bot's tables that this role lacks.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -10,7 +11,7 @@ import pytest
 from services.command_line.terminal import ExitCode
 from services.local_exchange.settings import DEFAULT_ACCOUNTS, Settings
 from tests.bot import ENCRYPTION_KEY
-from tests.command_line import AtExchange, Terminal, exchange_in_thread
+from tests.command_line import AtExchange, Terminal, exchange_in_thread, settled_buy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -228,3 +229,25 @@ def test_real_money_without_the_words(terminal: Terminal, bot: Bot) -> None:
     found = examine(Terminal(live), "--offline", code=ExitCode.FAILED)
     assert found["live trading"]["level"] == "ok"
     assert "fsync" in found["commits"]["says"]
+
+
+def test_what_an_account_lacks_is_told(
+    terminal: Terminal, bot: Bot, account: tuple[UUID, UUID], database: str, bridge_database: str
+) -> None:
+    """Less at the exchange than the open positions hold fails; a change beside our fills is a warning."""
+    asyncio.run(settled_buy(bridge_database, bot, account))
+    assert examine(terminal, "--offline")["balances"]["level"] == "ok"
+    with psycopg.connect(database, autocommit=True) as admin:
+        admin.execute(
+            "INSERT INTO bridge.balance (account_id, environment_epoch, asset, exchange, ledger) "
+            "VALUES (%s, 1, 'BTC', 0.004, 0.004995)",
+            [account[1]],
+        )
+        found = examine(terminal, "--offline", code=ExitCode.FAILED)["balances"]
+        assert "holds 0.004 BTC, its open positions 0.004995" in found["says"]
+        admin.execute("UPDATE bridge.balance SET exchange = 1")
+        admin.execute(
+            "INSERT INTO bridge.event (kind, account_id) VALUES ('balance_differs', %s)", [account[1]]
+        )
+        found = examine(terminal, "--offline")["balances"]
+        assert (found["level"], "changed a balance 1 times" in found["says"]) == ("warning", True)
