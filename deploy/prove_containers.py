@@ -70,7 +70,8 @@ COUNTED = """
 SELECT count(*) FROM orders AS o JOIN positions AS p USING (user_id, symbol)
  WHERE o.id = '{order}' AND p.status = 'open' AND p.market_type = o.market_type AND p.size = (
        SELECT sum(w.filled_amount - CASE WHEN p.symbol LIKE w.fee_currency || '/%' THEN w.fee ELSE 0 END)
-         FROM orders AS w WHERE w.user_id = o.user_id AND w.symbol = o.symbol AND w.market_type = o.market_type
+         FROM orders AS w
+         WHERE (w.user_id, w.symbol, w.market_type) = (o.user_id, o.symbol, o.market_type)
            AND w.status = 'filled')
 """
 

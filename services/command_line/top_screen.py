@@ -17,6 +17,7 @@ from textual.widgets import DataTable, Static
 
 from services.command_line.terminal import cell, duration, first_line, moment
 from shared.database import top as database
+from shared.domain.money import to_column
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -68,7 +69,7 @@ def rows_of(picture: Picture) -> dict[str, list[list[str]]]:
                 row["symbol"],
                 row["side"],
                 row["size"],
-                row["entry_price"],
+                to_column(row["entry_price"]),
                 row["current_price"],
                 row["unrealized_pnl"],
                 row["realized_pnl"],
