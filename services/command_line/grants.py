@@ -78,6 +78,7 @@ RIGHTS: tuple[tuple[str, tuple[str, ...], str], ...] = (
             "unrealized_pnl",
             "unrealized_pnl_pct",
             "realized_pnl",
+            "open_reasoning",
             "status",
             "opened_at",
             "closed_at",

@@ -98,7 +98,7 @@ ROLES: Mapping[str, Role] = {
         "python -m services.fill_listener",
         (
             *_SETTLING,
-            ("UPDATE", (*_POSITION, *_MARGIN), "positions"),
+            ("UPDATE", (*_POSITION, *_MARGIN, "open_reasoning"), "positions"),
             ("SELECT", ("id", "telegram_id", "is_active", "settings"), "users"),
             ("SELECT", (), "user_strategies"),
             ("UPDATE", _EQUITY, "user_strategies"),

@@ -16,7 +16,6 @@ import structlog
 
 from services.fill_listener.foreign import listed
 from services.fill_listener.pace import Pace
-from services.fill_listener.wiped import WipeWatch
 from shared.binance.rest import Answer
 from shared.database import balances
 from shared.database.connect import DATABASE_AWAY
@@ -95,7 +94,6 @@ class BackgroundRound:
         self._pace = pace
         self._share = Pace(WEIGHT_PER_S, ACCOUNT_WEIGHT)
         self._foreign = foreign
-        self._wipes = WipeWatch(environment, pool, pace, metrics)
         self._put = put
         self._metrics = metrics
 
@@ -130,8 +128,6 @@ class BackgroundRound:
         self, account: Account, credentials: Credentials, symbols: Collection[str], began: datetime
     ) -> None:
         """Look at one account: its orders of late, then its balances."""
-        if self._environment.testnet:
-            await self._wipes.look(account, credentials)
         try:
             complete = [await self._orders(account, credentials, symbol, began) for symbol in symbols]
             self._metrics.reconciliations("closed_orders", "ok" if all(complete) else "failed").inc()

@@ -29,6 +29,7 @@ from services.fill_listener.share_out import ShareOut
 from services.fill_listener.subscribe import Carrier
 from services.fill_listener.value import Valuer
 from services.fill_listener.venues import Environment, Environments
+from services.fill_listener.wiped import WipeWatch
 from shared.conflicts import tell_moved
 from shared.database import epoch as epochs
 from shared.database.connect import DATABASE_AWAY
@@ -92,12 +93,15 @@ class FillListener:
         self._environments = Environments(configuration, pool, redactor)
         self._by_environment: dict[Environment, list[Carrier]] = {}
         self._futures: dict[Environment, FuturesWork] = {}
+        self._wipes: dict[Environment, WipeWatch] = {}
         self._carriers: dict[UUID, Carrier] = {}
         self._gauges = gauges or PositionGauges(metrics)
         self._pace = Pace(*SHARE[market])
         question = Question(self._pace)
         self._backfill = Backfill(self._accounts, question, self._apply, metrics)
-        self._reconciler = Reconciler(pool, self._accounts, question, self._apply, metrics)
+        self._reconciler = Reconciler(
+            pool, self._accounts, question, self._apply, self._order_missing, metrics
+        )
         self._foreign = foreign = Foreign(metrics)
         self._listeners = Listeners(
             settled=self._settled,
@@ -239,6 +243,11 @@ class FillListener:
                 environment, self._accounts, self._pool, self._pace, self._foreign, self._put, self.metrics
             )
             self._begin(self._intake, rounds.run(), "background")
+            if environment.testnet:
+                wipes = self._wipes[environment] = WipeWatch(
+                    environment, self._accounts, self._pool, self._pace, self.metrics
+                )
+                self._begin(self._intake, wipes.visits.run(), "wipes")
         return carriers
 
     def _unheard(self, account_id: UUID) -> None:
@@ -247,6 +256,11 @@ class FillListener:
         account = self._accounts.get(account_id)
         if account is not None and account.environment in self._futures:
             self._futures[account.environment].want(account_id)
+
+    def _order_missing(self, account: Account) -> None:
+        """Look whether a testnet was wiped: it does not know an order that it had accepted."""
+        if account.environment in self._wipes:
+            self._wipes[account.environment].visits.want(account.id)
 
     def _account_changed(self, environment: Environment, arrival: Arrival) -> None:
         """Hand over an event about something else than an order; on spot nothing follows from it."""

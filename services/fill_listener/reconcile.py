@@ -52,6 +52,7 @@ class Reconciler:
         accounts: those followed here.
         question: asks.
         apply: takes the reports.
+        on_missing: told an account of which an order that had been accepted is not there.
         metrics: of this process.
 
     """
@@ -62,12 +63,14 @@ class Reconciler:
         accounts: Accounts,
         question: Question,
         apply: Callable[[Environment, OrderReport], None],
+        on_missing: Callable[[Account], None],
         metrics: Metrics,
     ) -> None:
         self._pool = pool
         self._accounts = accounts
         self._question = question
         self._apply = apply
+        self._on_missing = on_missing
         self._metrics = metrics
         self._wanted: dict[UUID, None] = {}
         self._wake = asyncio.Event()
@@ -179,6 +182,7 @@ class Reconciler:
         self._metrics.reconciliations("open_orders", "missing" if missing else "failed").inc()
         if missing:
             self._metrics.reconcile_differences("order_missing").inc()
+            self._on_missing(account)
         log.warning(
             "reconcile.not_learned",
             order_id=str(attempt.order_id),

@@ -31,3 +31,4 @@ SELECT DISTINCT h.id
    AND h.environment_epoch = v.environment_epoch AND h.position_side = v.position_side
    AND coalesce(h.strategy_id, '00000000-0000-0000-0000-000000000000')
        = coalesce(v.strategy_id, '00000000-0000-0000-0000-000000000000')
+ WHERE h.wiped_at IS NULL

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from services.fill_listener import background, wiped
+from services.fill_listener import background
 from services.fill_listener.background import period_s
 from tests.listening import LocalMarket, local_market, until
 
@@ -60,37 +59,6 @@ async def test_what_no_event_told_is_found_and_only_reported(market: LocalMarket
     after = trader.positions()
     assert [(one["size"], one["status"]) for one in after] == [(one["size"], "open") for one in before]
     assert await market.pool.fetchval("SELECT count(*) FROM bridge.fill WHERE order_id IS NULL") == 0
-
-
-async def test_a_wiped_testnet_begins_a_new_epoch(
-    market: LocalMarket, bot: Bot, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its orders are gone and their ids come again: new fills are stored under the new epoch."""
-    monkeypatch.setattr(wiped, "OLD_ENOUGH", timedelta(0))
-    trader = await market.trader(bot, "alice")
-    listener = await market.listen()
-    for number in (1, 2):
-        await trader.filled(await trader.buy("0.1", exchange_order_id=number))
-    assert await market.pool.fetchval("SELECT epoch FROM bridge.environment") == 1
-    await market.admin("POST", "/wipe", {})
-
-    async def begun() -> bool:
-        return bool(await market.pool.fetchval("SELECT max(epoch) = 2 FROM bridge.environment"))
-
-    await until(begun, "a new epoch")
-    kinds = "SELECT count(*) FROM bridge.event WHERE kind = 'environment_wiped'"
-    assert await market.pool.fetchval(kinds) == 1
-    await market.admin("POST", "/balances", {"account": trader.name, "asset": "USDT", "delta": "1000000"})
-    await until(lambda: listener.ready().ready, "it hears")
-    order = await trader.order(exchange_order_id=3)
-    # As the executor claims it once it has read the epoch, which it does in every sweep.
-    await market.pool.execute(
-        "UPDATE bridge.attempt SET environment_epoch = 2 WHERE order_id = $1", order.order_id
-    )
-    await trader.send(order, type="MARKET", quantity="0.1")
-    await trader.filled(order)
-    epochs = await market.pool.fetch("SELECT DISTINCT environment_epoch FROM bridge.fill ORDER BY 1")
-    assert [row[0] for row in epochs] == [1, 2]
 
 
 def test_the_page_tells_the_length_of_a_round() -> None:
