@@ -99,8 +99,8 @@ class Peeker:
             changed = [entry.entry_id for entry in entries if not entry.as_taken_in]
             if changed:
                 log.warning("peek.row_changed", entries=changed)
-                await outbox.take_in_again(connection, changed)
-                self._take_in.look_again()
+                if await outbox.take_in_again(connection, changed):
+                    self._take_in.look_again()
         self._is_unsearched = self._is_unsearched or news
         found = [entry.key for entry in entries]
         self._take_in.backlog.served(found)

@@ -10,6 +10,9 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import asyncpg
+import structlog
+
 from services.order_executor.futures_account import KEY_REFUSED
 from services.order_executor.limit import Limits
 from shared.binance.futures import FuturesRest
@@ -52,6 +55,17 @@ if TYPE_CHECKING:
     from shared.settings import Configuration
 
 
+log = structlog.get_logger(__name__)
+
+MISTAKES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    asyncpg.DataError,
+)
 ANSWERS_WITHIN_S = 3.0  # a row whose prices or balances take longer waits for the next look
 
 
@@ -109,7 +123,18 @@ class Preparer:
         )
 
     async def prepare(self, entry: ReadyEntry) -> Prepared | Verdict:
-        """Prepare one row, or say why not."""
+        """Prepare one row, or say why not.
+
+        A mistake of ours ends the process everywhere else; here, before anything is written or sent, it would
+        come back with the row at every start and keep all the others from being sent. So it holds the row.
+        """
+        try:
+            return await self._prepare(entry)
+        except MISTAKES as error:
+            log.exception("prepare.failed", order_id=str(entry.order.id), advice="report it")
+            return hold(Code.NOT_PREPARED, error=type(error).__name__)
+
+    async def _prepare(self, entry: ReadyEntry) -> Prepared | Verdict:
         if entry.attempts >= MAX_ATTEMPTS:
             return hold(Code.ATTEMPTS_USED_UP, count=entry.attempts)
         if entry.quarantined_until is not None:

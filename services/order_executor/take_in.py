@@ -15,6 +15,7 @@ from services.order_executor.backlog import Backlog
 from shared.database import leases, outbox
 from shared.database.connect import DATABASE_AWAY
 from shared.database.listen import Listener
+from shared.database.settle import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
@@ -134,6 +135,18 @@ class TakeIn:
         self._metrics.halted.replace({(scope,): float(halted) for scope, (halted, _) in scopes})
         self._metrics.reduce_only.replace({(scope,): float(reduce) for scope, (_, reduce) in scopes})
 
+    async def _refuse_unknown_types(self, connection: Connection) -> None:
+        """Reject what the peek cannot read: order types of a newer bot."""
+        found = await outbox.unknown_types(connection, limit=STANDING_BY, accounts=self._accounts)
+        if not found:
+            return
+        refused = await refuse(
+            connection, [(entry, version, why.code, why.sentence) for entry, version, _, why in found]
+        )
+        log.warning("sweep.unknown_types", orders=[str(order) for order in refused])
+        for _, _, market, why in found:
+            self._metrics.orders_failed(market, why.code).inc()
+
     async def _sweep(self) -> None:
         async with self._pool.acquire() as connection:
             missed = await outbox.take_in_missed(connection)
@@ -146,6 +159,7 @@ class TakeIn:
             self.backlog.add(await outbox.keys_waiting(connection, self._accounts))
             self.low_water = await outbox.low_water_mark(connection, trail=self._interval)
             await self._measure(connection)
+            await self._refuse_unknown_types(connection)
             standing_by = await outbox.standing_by(
                 connection,
                 limit=STANDING_BY,

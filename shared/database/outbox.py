@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+import orjson
+
 from shared.database.statements import statement
 from shared.domain.order import Market, OrderType, PendingOrder, Side
-from shared.domain.verdicts import Code, wait
+from shared.domain.verdicts import Code, reject, wait
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from shared.database.connect import Connection
-    from shared.domain.verdicts import Waiting
+    from shared.domain.verdicts import Rejected, Waiting
 
 CHANNEL = "bridge_orders"
 
@@ -164,7 +166,7 @@ def _ready_entry(row: asyncpg.Record) -> ReadyEntry:
         twin_of=row["twin_of"],
         twin_apart=row["twin_apart"],
         user_active=row["user_active"],
-        user_settings=row["user_settings"] if isinstance(row["user_settings"], dict) else {},
+        user_settings=_settings(row["user_settings"]),
         breaker=row["breaker_reason"],
         sent_last_minute=row["sent_last_minute"],
         strategy_capital=row["strategy_capital"],
@@ -178,6 +180,15 @@ def _ready_entry(row: asyncpg.Record) -> ReadyEntry:
         waiting_sentence=row["reason"],
         trace=row["trace"],
     )
+
+
+def _settings(text: str) -> Mapping[str, Any]:
+    """Read `users.settings`; what cannot be read counts as not set."""
+    try:
+        settings = orjson.loads(text)
+    except orjson.JSONDecodeError:  # a number beyond any float
+        return {}
+    return settings if isinstance(settings, dict) else {}
 
 
 def _switch(row: asyncpg.Record, name: str) -> tuple[str, str] | None:
@@ -230,9 +241,12 @@ async def own_age(connection: Connection, entry_id: int) -> timedelta:
     return age
 
 
-async def take_in_again(connection: Connection, entry_ids: list[int]) -> None:
-    """Follow rows that name another account, symbol or side than when they were taken in."""
-    await connection.execute(statement("take_in_again"), entry_ids)
+async def take_in_again(connection: Connection, entry_ids: list[int]) -> int:
+    """Follow rows that name another account, symbol or side than when they were taken in; returns how many.
+
+    One that names a market or a side we do not know is not followed, and not sent.
+    """
+    return len(await connection.fetch(statement("take_in_again"), entry_ids))
 
 
 async def standing_by(
@@ -254,6 +268,22 @@ async def note_waiting(connection: Connection, waiting: Iterable[tuple[ReadyEntr
     ]
     if news:
         await connection.execute(statement("note_waiting"), *map(list, zip(*news, strict=True)))
+
+
+async def unknown_types(
+    connection: Connection, *, limit: int, accounts: Accounts = None
+) -> list[tuple[int, tuple[str, str], Market, Rejected]]:
+    """Return entry, row version and verdict of rows, of the oldest `limit`, of a type we do not know."""
+    rows = await connection.fetch(statement("unknown_types"), list(OrderType), limit, accounts)
+    return [
+        (
+            row["entry_id"],
+            (row["row_xmin"], row["row_ctid"]),
+            Market(row["market"]),
+            reject(Code.TYPE_UNKNOWN, type=row["type"]),
+        )
+        for row in rows
+    ]
 
 
 async def keys_waiting(connection: Connection, accounts: Accounts = None) -> set[Key]:

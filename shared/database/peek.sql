@@ -76,11 +76,13 @@ SELECT r.id AS entry_id, r.state, r.attempts, r.counted, r.adopted, r.trace, r.s
        (r.attempts > 0 OR (o.exchange_account_id IN (r.account_id, '00000000-0000-0000-0000-000000000000')
                            AND bridge.key_symbol(o.symbol) = r.symbol AND o.market_type::text = r.market
                            AND o.side::text = r.side)) AS as_taken_in,
-       o.id, o.user_id, o.strategy_id, r.account_id AS exchange_account_id, o.symbol, o.market_type::text AS market, o.side::text AS side,
+       o.id, o.user_id, o.strategy_id, r.account_id AS exchange_account_id, o.symbol, r.market, r.side,
        o.type::text AS type, o.amount, coalesce(o.price, 0) AS price,
        coalesce(o.stop_price, 0) AS stop_price, coalesce(o.reduce_only, false) AS reduce_only,
-       coalesce(o.agent_id, '') AS agent_id, coalesce(o.reasoning, '') AS reasoning, o.parent_order_id, o.created_at,
-       coalesce(parent.filled_amount, 0) AS parent_filled,
+       coalesce(o.agent_id, '') AS agent_id, coalesce(o.reasoning, '') AS reasoning, o.parent_order_id,
+       -- what nobody can write down as a date is not read
+       CASE WHEN o.created_at BETWEEN '0001-01-02' AND '9999-12-30' THEN o.created_at ELSE r.created_at END AS created_at,
+       coalesce(nullif(parent.filled_amount, 'NaN'), 0) AS parent_filled,
        -- PROTOCOL 10: rows older than a change of history are asked about first, when its quarantine is over
        CASE WHEN NOT (h.is_first OR r.id > h.last_entry_id OR r.asked_epoch IS NOT DISTINCT FROM h.id)
             THEN h.quarantine_until END AS quarantined_until,
@@ -88,14 +90,16 @@ SELECT r.id AS entry_id, r.state, r.attempts, r.counted, r.adopted, r.trace, r.s
        a.api_key_encrypted, a.secret_encrypted, coalesce(a.is_testnet, false) AS is_testnet,
        coalesce(a.is_active, false) AS account_active, a.xmin::text AS account_version,
        CASE WHEN u.id IS NOT NULL THEN coalesce(u.is_active, false) END AS user_active,
-       coalesce(u.settings, '{}') AS user_settings, coalesce(u.sent_last_minute, 0) AS sent_last_minute, u.breaker_reason,
+       coalesce(u.settings::text, '{}') AS user_settings, coalesce(u.sent_last_minute, 0) AS sent_last_minute, u.breaker_reason,
        -- a strategy that is not there, or another user's, has no capital for this row
-       CASE WHEN o.strategy_id IS NOT NULL THEN coalesce(s.allocated_capital, 0) END AS strategy_capital,
+       CASE WHEN o.strategy_id IS NOT NULL THEN coalesce(nullif(s.allocated_capital, 'NaN'), 0) END AS strategy_capital,
        halt.scope AS halt_scope, halt.reason AS halt_reason,
        reducing.scope AS reduce_only_scope, reducing.reason AS reduce_only_reason
   FROM ready AS r
   -- cancelled meanwhile, or moved by somebody else: the sweep closes it
   JOIN public.orders AS o ON o.id = r.order_id AND o.status::text = CASE r.attempts WHEN 0 THEN 'pending' ELSE 'open' END
+   -- words of a newer bot's: the sweep rejects such rows
+   AND o.type::text IN ('market', 'limit', 'stop_market', 'stop_limit')
   LEFT JOIN public.exchange_accounts AS a ON a.id = r.account_id
   LEFT JOIN sender AS u ON u.id = o.user_id
   LEFT JOIN public.user_strategies AS s ON s.id = o.strategy_id AND s.user_id = o.user_id

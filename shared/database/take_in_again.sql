@@ -6,3 +6,5 @@ UPDATE bridge.outbox AS e
        reduces = coalesce(o.reduce_only, false) OR (o.market_type::text = 'spot' AND o.side::text = 'sell')
   FROM public.orders AS o
  WHERE e.id = ANY ($1::bigint[]) AND e.state = 'new' AND o.id = e.order_id
+   AND o.market_type::text IN ('spot', 'futures') AND o.side::text IN ('buy', 'sell')
+RETURNING e.id

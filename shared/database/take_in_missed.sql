@@ -8,6 +8,8 @@ SELECT o.id, o.user_id, bridge.account_of(o.exchange_account_id, o.user_id, o.st
                        o.amount, o.price, o.stop_price)
   FROM public.orders AS o
  WHERE o.status = 'pending'
+   -- a market or a side of a newer bot's is left to whoever understands it, and keeps no other row out
+   AND o.market_type::text IN ('spot', 'futures') AND o.side::text IN ('buy', 'sell')
    AND NOT EXISTS (SELECT FROM bridge.outbox AS e WHERE e.order_id = o.id)
  ORDER BY o.created_at, o.id
  LIMIT $1

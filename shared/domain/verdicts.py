@@ -52,6 +52,7 @@ class Code(StrEnum):
     TWIN = "twin"
     FROM_BEFORE = "from_before"
     ATTEMPTS_USED_UP = "attempts_used_up"
+    NOT_PREPARED = "not_prepared"
     # Rejected for what the account or the user is.
     ACCOUNT_UNKNOWN = "account_unknown"
     ACCOUNT_FOREIGN = "account_foreign"
@@ -63,6 +64,7 @@ class Code(StrEnum):
     KEY_UNREADABLE = "key_unreadable"
     KEY_REFUSED = "key_refused"
     # Rejected for the row itself.
+    TYPE_UNKNOWN = "type_unknown"
     AMOUNT_NOT_POSITIVE = "amount_not_positive"
     PRICE_MISSING = "price_missing"
     PRICE_NEGATIVE = "price_negative"
@@ -228,6 +230,13 @@ _HELD: dict[Code, tuple[str, str]] = {
         "attempts",
         "All {count} attempts are used up and none was sent. `bridge adopt` decides what becomes of it.",
     ),
+    Code.NOT_PREPARED: (
+        "bridge",
+        (
+            "The bridge failed to prepare the order ({error}, a mistake of its own); nothing was sent. "
+            "`bridge adopt` tries it again or rejects it."
+        ),
+    ),
 }
 _REJECTED: dict[Code, tuple[str, str]] = {
     Code.ACCOUNT_UNKNOWN: ("account", "The exchange account {account} does not exist."),
@@ -256,6 +265,10 @@ _REJECTED: dict[Code, tuple[str, str]] = {
             "The exchange refuses the account's API key: {reason}. Correct the key; the account is tried "
             "again when its row changes."
         ),
+    ),
+    Code.TYPE_UNKNOWN: (
+        "type",
+        "The order's type is {type}, which this version of the bridge does not know; nothing was sent.",
     ),
     Code.AMOUNT_NOT_POSITIVE: ("amount", "The amount is {amount}; it must be greater than zero."),
     Code.PRICE_MISSING: ("price", "A {type} order needs a price greater than zero; the price is {price}."),

@@ -12,8 +12,11 @@ import pytest
 
 from shared.database import breakers, outbox
 from shared.database import epoch as epochs
+from shared.database import settle as settling
 from shared.database.connect import open_pool
 from shared.database.outbox import Key
+from shared.database.statements import statement
+from shared.domain.order import OrderType
 from shared.domain.verdicts import Code, wait
 from tests.bot import order_row
 from tests.intended import QUARANTINE, claim_all, epoch_of, peek
@@ -781,6 +784,53 @@ async def test_what_reduces_says_that_fills_are_missing(connection: Connection, 
     ((order, _, why),) = await outbox.standing_by(connection, limit=100, max_key_block=BLOCK)
     assert (order, why.code) == (sell, Code.FILLS_MISSING)
     assert str(bought) in why.sentence
+
+
+@pytest.mark.parametrize(
+    ("kind", "word", "column"),
+    [
+        ("order_type", "trailing_stop", "type"),
+        ("market_type", "margin", "market_type"),
+        ("order_side", "short", "side"),
+    ],
+)
+async def test_words_of_a_newer_bot_keep_no_other_row_from_its_turn(
+    connection: Connection, rows: Rows, database: str, kind: str, word: str, column: str
+) -> None:
+    """A row of an unknown type is told of by the sweep, one of an unknown market is left alone."""
+    with psycopg.connect(database, autocommit=True) as admin:
+        admin.execute(f"ALTER TYPE public.{kind} ADD VALUE '{word}'")
+    await epoch_of(connection)
+    odd, good = rows(**{column: word}), rows(symbol="ETH/USDT")
+    assert await outbox.take_in_missed(connection) == []
+    assert await ready(connection) == [good]
+    assert [order.id for order in await outbox.get_pending(connection, 10)] == [good]
+    found = await outbox.unknown_types(connection, limit=10)
+    assert [why.code for *_, why in found] == ([Code.TYPE_UNKNOWN] if column == "type" else [])
+    if found:
+        ((entry, version, _, why),) = found
+        assert await settling.refuse(connection, [(entry, version, why.code, why.sentence)]) == {odd}
+        assert await outbox.unknown_types(connection, limit=10) == []
+
+
+async def test_row_that_takes_an_unknown_market_after_it_was_taken_in_is_not_sent(
+    connection: Connection, rows: Rows, database: str
+) -> None:
+    """Nor followed: its entry keeps the market it was taken in with, and the row says another."""
+    rows()
+    with psycopg.connect(database, autocommit=True) as admin:
+        admin.execute("ALTER TYPE public.market_type ADD VALUE 'margin'")
+        admin.execute("UPDATE orders SET market_type = 'margin'")
+    (entry,) = await peek(connection)
+    assert not entry.as_taken_in
+    assert await outbox.take_in_again(connection, [entry.entry_id]) == 0
+
+
+async def test_types_that_the_peek_shows_are_all_there_are() -> None:
+    """The statement names them, and so does the code."""
+    words = ", ".join(f"'{one}'" for one in OrderType)
+    for name in ("peek", "pending"):
+        assert f"o.type::text IN ({words})" in statement(name)
 
 
 # -- Why a row waits ------------------------------------------------------------------------------

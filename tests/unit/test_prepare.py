@@ -201,3 +201,13 @@ async def test_nothing_is_done_after_a_parent_that_did_nothing(preparer: Prepare
     assert isinstance(verdict, Rejected)
     assert verdict.code is Code.PARENT_UNFILLED
     assert str(UUID(int=5)) in verdict.sentence
+
+
+async def test_a_mistake_of_ours_holds_the_row_it_was_made_with(preparer: Preparer, venue: Venue) -> None:
+    """It would come back at every start, and keep all other rows from being sent."""
+    broken: Any = SimpleNamespace(resolve=lambda _: 1 / 0)
+    venue.instruments = broken
+    verdict = await preparer.prepare(ENTRY)
+    assert isinstance(verdict, Held)
+    assert verdict.code is Code.NOT_PREPARED
+    assert "ZeroDivisionError" in verdict.sentence
