@@ -157,7 +157,9 @@ class Composition:
 
     def insert(self, symbol: str, market: str = "spot") -> str:
         """Insert an order as the bot does; the amounts differ, so that none is taken for a twin."""
-        return self.sql(ORDER.format(symbol=symbol, market=market, amount=200 + next(self.amounts)))
+        # A contract of futures is worth more at least, and what the spot orders come to stays below the caps.
+        least = 100 if market == "spot" else 200
+        return self.sql(ORDER.format(symbol=symbol, market=market, amount=least + next(self.amounts)))
 
     def status(self, order: str) -> str:
         """Read the bot's row."""

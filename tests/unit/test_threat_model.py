@@ -1,4 +1,4 @@
-"""docs/threat-model.md names tests; they have to exist."""
+"""docs/threat-model.md and docs/runbook.md name tests; they have to exist."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "threat-model.md").read_text(encoding="utf-8")
-NAMED = sorted(set(re.findall(r"`(\w+\.py)::(\w+)`", PAGE)))
+RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+NAMED = sorted(set(re.findall(r"`(\w+\.py)::(\w+)`", PAGE + RUNBOOK)))
 PINNED = sorted((ROOT / "requirements").glob("*.txt"))
 
 
@@ -36,6 +37,13 @@ def test_every_threat_names_a_test() -> None:
     lines = [line for line in threats.splitlines() if line.startswith("| ") and "| threat |" not in line]
     assert len(lines) > 20
     assert [line for line in lines if "`test_" not in line.split("|")[3]] == []
+
+
+def test_every_page_of_the_runbook_names_a_test() -> None:
+    """What an operator does on purpose was done by a test before."""
+    pages = re.split(r"^## ", RUNBOOK, flags=re.MULTILINE)[1:]
+    assert len(pages) > 6
+    assert [page.splitlines()[0] for page in pages if "Shown by `test_" not in page] == ["Alerts"]
 
 
 @pytest.mark.parametrize("pinned", PINNED, ids=lambda path: path.name)
