@@ -183,8 +183,10 @@ class FillListener:
             task.cancel()
 
     def _divide_weight(self, listeners: int) -> None:
-        """Spend our part of an address's weight only, when other listeners leave by the same one."""
-        self._pace.sharers = 1 if self._configuration.options.own_address else listeners
+        """Spend our part of an address's weight and connects, when other listeners leave by the same one."""
+        sharers = 1 if self._configuration.options.own_address else listeners
+        for pace in (self._pace, *(environment.connects for environment in self._environments)):
+            pace.sharers = sharers
 
     def _gained(self, account: Account) -> None:
         """Have a connection carry an account; an existing one if it has room."""

@@ -44,6 +44,7 @@ class Environment:
         ready: set once clock and symbols are known.
         accounts_per_stream: how many accounts one connection for user data carries.
         on_listen_key: told every listen key before anything can log it.
+        connects: how fast connections for futures user data are made; each account may need one.
 
     """
 
@@ -53,7 +54,7 @@ class Environment:
     ready: asyncio.Event
     accounts_per_stream: int
     on_listen_key: Callable[[str], None]
-    _connects: Pace = field(default_factory=lambda: Pace(CONNECTS_PER_S, CONNECTS_AT_ONCE))
+    connects: Pace = field(default_factory=lambda: Pace(CONNECTS_PER_S, CONNECTS_AT_ONCE))
 
     @property
     def market(self) -> Market:
@@ -97,7 +98,7 @@ class Environment:
                 on_event=on_event,
                 on_shutdown=on_shutdown,
                 on_key=self.on_listen_key,
-                before_connect=lambda: self._connects.take(1),
+                before_connect=lambda: self.connects.take(1),
             )
         return await open_user_stream(
             self.endpoints.ws_api,

@@ -13,12 +13,17 @@ import httpx
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
+from services.fill_listener.pace import Pace
+from services.fill_listener.venues import Environment
 from shared.binance import futures_stream
 from shared.binance.clock_offset import Clock
 from shared.binance.futures import FuturesRest
 from shared.binance.futures_stream import EVENTS, FuturesUserStream
 from shared.binance.sign import Credentials
 from shared.binance.user_stream import StreamDownError, StreamRefusedError
+from shared.binance.venue import Venue
+from shared.domain.order import Market
+from shared.endpoints import Endpoints
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -414,3 +419,32 @@ async def test_the_servers_end_is_told(exchange: Exchange) -> None:
         assert one.shutdowns == 1
         with pytest.raises(StreamDownError):
             await one.stream.probe()
+
+
+async def test_connections_are_made_no_faster_than_is_allowed(exchange: Exchange) -> None:
+    """A thousand accounts that begin at once connect one after the other, once the burst is spent."""
+    clock = Clock(lambda: 5000.0)
+    clock.sample(4990.0, NOW, 5000.0)
+    rest = FuturesRest(httpx.MockTransport(exchange.rest), "https://fapi.exchange.test", clock)
+    environment = Environment(
+        testnet=True,
+        endpoints=Endpoints(rest.base_url, "", f"ws://127.0.0.1:{exchange.port}"),
+        venue=Venue(Market.FUTURES, rest, live=False, max_price_age_s=1.0),
+        ready=asyncio.Event(),
+        accounts_per_stream=1,
+        on_listen_key=lambda _key: None,
+        connects=Pace(weight_per_s=0.001, burst=2, now=lambda: 0.0),
+    )
+    streams = [
+        await environment.open_stream(on_event=lambda *_: None, on_shutdown=lambda: None, recv_window_ms=5000)
+        for _ in range(3)
+    ]
+    readers = [asyncio.create_task(stream.read()) for stream in streams]
+    first, second, third = [asyncio.create_task(stream.subscribe(ALICE, KEYS[ALICE])) for stream in streams]
+    await asyncio.gather(first, second)
+    assert len(exchange.paths) == 2
+    assert not third.done(), "it waits for its turn"
+    third.cancel()
+    for stream in streams:
+        await stream.close()
+    await asyncio.gather(*readers)
