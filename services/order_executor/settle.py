@@ -29,10 +29,17 @@ log = structlog.get_logger(__name__)
 
 BATCH = 64
 RETRY_S = 0.25
+ASIDE = 2
+"""So many rows that somebody holds are waited for at a time; each keeps a connection busy."""
+_ROW_HELD = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
+_REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, DomainError)
 
 
 class Settler:
     """Settles findings in batches: while one batch commits, the next gathers.
+
+    A batch in which the bot holds a row, or in which one finding cannot be written, is settled aside, one by
+    one: the next batch does not wait for it.
 
     Args:
         pool: work connections.
@@ -57,6 +64,7 @@ class Settler:
         self._on_epoch = on_epoch
         self._on_settled = on_settled
         self._queue: asyncio.Queue[Finding] = asyncio.Queue()
+        self._aside: asyncio.Queue[Finding] = asyncio.Queue()
 
     def put(self, finding: Finding) -> None:
         """Hand over a finding; it is settled as soon as the database takes it."""
@@ -64,19 +72,37 @@ class Settler:
 
     async def run(self) -> None:
         """Settle until cancelled; `drained` first when nothing may be lost."""
-        while True:
-            batch = [await self._queue.get()]
-            while len(batch) < BATCH and not self._queue.empty():
-                batch.append(self._queue.get_nowait())
-            await self._settle(batch)
-            for _ in batch:
-                self._queue.task_done()
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(ASIDE):
+                tasks.create_task(self._settle_aside())
+            while True:
+                batch = [await self._queue.get()]
+                while len(batch) < BATCH and not self._queue.empty():
+                    batch.append(self._queue.get_nowait())
+                if await self._write(batch) is None:
+                    for _ in batch:
+                        self._queue.task_done()
+                else:
+                    for finding in batch:
+                        self._aside.put_nowait(finding)
 
     async def drained(self) -> None:
         """Wait until everything handed over is settled."""
         await self._queue.join()
 
-    async def _settle(self, batch: list[Finding]) -> None:
+    async def _settle_aside(self) -> None:
+        while True:
+            finding = await self._aside.get()
+            while isinstance(error := await self._write([finding]), _ROW_HELD):
+                log.warning("settle.row_locked", order_id=str(finding.order_id))
+            if error is not None:
+                # Its lease runs out, then we ask.
+                log.error("settle.unwritable", order_id=str(finding.order_id), exc_info=error)
+                self._on_settled([finding], Settled())
+            self._queue.task_done()
+
+    async def _write(self, batch: list[Finding]) -> Exception | None:
+        """Write a batch, however long the database is away; returns why it cannot be written as it is."""
         while True:
             try:
                 await failpoints.reached("settle.before")
@@ -85,29 +111,14 @@ class Settler:
                     settled = await settle(connection, batch)
                 self._metrics.settle.observe(time.monotonic() - started)
                 await failpoints.reached("settle.committed")
-            except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
-                # Somebody (the bot) holds one of the rows; the others must not wait for it.
-                if len(batch) > 1:
-                    for finding in batch:
-                        await self._settle([finding])
-                    return
-                log.warning("settle.row_locked", order_id=str(batch[0].order_id))
+            except (*_ROW_HELD, *_REFUSED) as error:
+                return error
             except EpochChangedError:
                 await self._on_epoch()
-            except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, DomainError) as error:
-                # One finding that cannot be written must not stop the others: its lease runs out, then we
-                # ask.
-                if len(batch) > 1:
-                    for finding in batch:
-                        await self._settle([finding])
-                    return
-                log.exception("settle.unwritable", order_id=str(batch[0].order_id), error=str(error))
-                self._on_settled(batch, Settled())
-                return
             except (*DATABASE_AWAY, NotDurableError) as error:
                 log.warning("settle.database_away", orders=len(batch), error=str(error))
                 await asyncio.sleep(RETRY_S)
             else:
                 record_settled(self._tracing, "settle", settled, begun, datetime.now(UTC))
                 self._on_settled(batch, settled)
-                return
+                return None

@@ -190,16 +190,18 @@ def test_rows_the_bot_holds_when_their_answers_come_are_settled_when_it_lets_go(
 ) -> None:
     """The answers wait for the rows; others do not, and nothing is sent again."""
     assert own.database_url is not None
-    with Serving(alone), Bot(own.database_url, own.encryption_key) as holder:
+    with Serving(alone) as executor, Bot(own.database_url, own.encryption_key) as holder:
         for route in POSTS.values():
             fault = {"action": "delay_answer", "ms": 1000, "method": "POST", "route": route, "count": 1}
             own.admin("POST", "/faults", fault)
         orders = on_both_markets(alone, **RESTING, amount=Decimal(340))
         alone.until(lambda: [posted(alone, m) for m in MARKETS] == [1, 1], "the exchange has the orders")
         with holding(holder, orders):
+            alone.until(
+                lambda: "settle.row_locked" in executor.log.read_text(), "an answer waits for its row"
+            )
             for other in on_both_markets(alone, symbol="BNB/USDT", amount=Decimal(120)):
                 until_accepted(alone, other)
-            time.sleep(1.0)  # both answers have come
             assert [outcomes(alone, order) for order in orders] == [[None], [None]]
         for order in orders:
             until_accepted(alone, order)
