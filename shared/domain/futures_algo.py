@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 ALGO_PREFIX: Final = "algo-"
 """Marks an id of the algo service wherever an exchange order id stands: the two number differently."""
+REFUSED_AT_TRIGGER: Final = (
+    "Binance refused the order when its trigger was reached and does not say why; "
+    "most often the margin did not suffice."
+)
 
 
 def is_algo_id(exchange_order_id: str) -> bool:
@@ -40,7 +44,7 @@ class AlgoOrder:
         executed: filled quantity of the order it became; 0 where that is not told for certain.
         actual_order_id: the order it became, as text; '' before it triggered.
         at_ms: when, epoch milliseconds.
-        reason: why the matching engine refused it; ''.
+        reason: why the matching engine refused it, if it did; ''.
 
     """
 
@@ -70,16 +74,17 @@ def algo_from_event(event: Mapping[str, Any]) -> AlgoOrder:
     order = event.get("o")
     if not isinstance(order, dict):
         raise UnreadablePayloadError("an event about a conditional order has no order")
+    status = _status(order.get("X"))
     return AlgoOrder(
         algo_id=whole_of(order, "aid"),
         client_algo_id=text_of(order, "caid"),
         symbol=text_of(order, "s"),
-        status=_status(order.get("X")),
+        status=status,
         quantity=decimal_of(order, "q"),
         executed=decimal_of(order, "aq") if order.get("aq") else ZERO,
         actual_order_id=_actual(order.get("ai")),
         at_ms=whole_of(event, "T"),
-        reason=str(order.get("rm") or ""),
+        reason=_reason(status, order.get("rm")),
     )
 
 
@@ -93,16 +98,23 @@ def algo_from_order(order: Mapping[str, Any]) -> AlgoOrder:
         UnreadablePayloadError: a field is missing or the status is unknown.
 
     """
+    status = _status(order.get("algoStatus"))
     return AlgoOrder(
         algo_id=whole_of(order, "algoId"),
         client_algo_id=text_of(order, "clientAlgoId"),
         symbol=text_of(order, "symbol"),
-        status=_status(order.get("algoStatus")),
+        status=status,
         quantity=decimal_of(order, "quantity"),
         executed=ZERO,
         actual_order_id=_actual(order.get("actualOrderId")),
         at_ms=whole_of(order, "updateTime"),
+        reason=_reason(status, None),
     )
+
+
+def _reason(status: AlgoStatus, told: Any) -> str:
+    """Say why the engine refused an order; the event tells it, the answer to a query has no field for it."""
+    return str(told or REFUSED_AT_TRIGGER) if status is AlgoStatus.REJECTED else ""
 
 
 def _status(value: Any) -> AlgoStatus:

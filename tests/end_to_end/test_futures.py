@@ -149,6 +149,28 @@ def test_cancels_of_both_kinds(trader: Trader) -> None:
     assert conditional["algoStatus"] == "CANCELED"
 
 
+def test_a_triggered_stop_limit_that_rests_follows_the_bots_cancel(trader: Trader) -> None:
+    """The algo order is over; what is cancelled is the order it became."""
+    trigger = market_price(trader, "BNB/USDT", "1.02")
+    order = future(
+        trader,
+        "BNB/USDT",
+        type="stop_limit",
+        stop_price=trigger,
+        price=market_price(trader, "BNB/USDT", "0.97"),
+        amount=D(122),
+    )
+    trader.until(lambda: trader.row(order)["exchange_order_id"].startswith("algo-"), "it rests")
+    move(trader, "BNB/USDT", trigger * D("1.001"))
+    trader.until(lambda: trader.row(order)["exchange_order_id"].isdecimal(), "it has triggered")
+    assert trader.row(order)["status"] == "open"
+    trader.bot.cancel(order)
+    trader.until(lambda: trader.entry(order)["state"] == "done", "it is cancelled")
+    assert trader.row(order)["status"] == "canceled"
+    became = [one for one in trader.at_exchange("futures") if "orderId" in one]
+    assert [one["status"] for one in became] == ["CANCELED"]
+
+
 def hedge_mode(trader: Trader) -> None:
     """Let the account hold a long and a short beside each other."""
     key = Credentials(trader.at_local["api_key"], trader.at_local["secret"])

@@ -127,6 +127,24 @@ async def test_a_stop_that_triggered_unheard_is_found(market: FuturesMarket, bot
     await trader.shown(side="long", size=D("0.1"))
 
 
+async def test_a_stop_whose_order_is_refused_at_the_trigger(market: FuturesMarket, bot: Bot) -> None:
+    """Its margin is looked at only then: the row is rejected in the exchange's words, heard or not."""
+    trader = await market.trader(bot, "poor", balance="100")
+    listener = await market.listen()
+    heard = await trader.stop("buy", "71000", quantity="5")
+    unheard = await trader.stop("buy", "72000", quantity="6")
+    await until(lambda: trader.row(unheard)["exchange_order_id"] != "", "both are known")
+    await market.price("71100")
+    await trader.status(heard, "rejected")
+    assert "Margin is insufficient" in trader.row(heard)["reasoning"]
+    await market.local.kill(listener)
+    await market.price("72100")
+    await market.listen()
+    await trader.status(unheard, "rejected")
+    assert trader.row(unheard)["reasoning"].startswith("Rejected: ")
+    assert trader.positions() == []
+
+
 async def test_a_canceled_stop(market: FuturesMarket, bot: Bot) -> None:
     """Cancelled at the algo service, it ends on the row."""
     trader = await market.trader(bot, "alice")

@@ -342,6 +342,15 @@ def test_a_refusal_at_the_trigger_is_told_with_its_reason() -> None:
     assert end.reasoning.endswith("breakout")
 
 
+def test_a_refusal_nobody_heard_has_a_reason_all_the_same() -> None:
+    """The answer to a query does not say why; the row does not stay without a word."""
+    refused = report(report_of_query({**ALGO_PLACED, "algoStatus": "REJECTED"}, ORIGIN))
+    end = with_report(line(), refused, ())
+    assert end.order_status is OrderStatus.REJECTED
+    assert end.reasoning.startswith("Rejected: Binance refused the order when its trigger was reached")
+    assert report(report_of_query({**ALGO_PLACED, "algoStatus": "CANCELED"}, ORIGIN)).reason == ""
+
+
 @pytest.mark.parametrize(
     ("status", "expected"), [("CANCELED", OrderStatus.CANCELED), ("EXPIRED", OrderStatus.EXPIRED)]
 )
