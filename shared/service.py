@@ -7,6 +7,7 @@ away, and the checks of `refuse_unsafe`; then the work, until SIGTERM drains it.
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -116,6 +117,8 @@ async def _serve(name: str, make: Callable[[Surroundings], Service], configurati
         pool = await _reach_database(name, configuration, metrics, life)
         if pool is not None:
             service = make(Surroundings(configuration, pool, metrics, redactor, traces))
+            # What is there by now stays: the collector need not walk through all modules again and again.
+            gc.freeze()
             life.begin(service)
             log.info("started", live_trading=configuration.guards.live_trading)
             await service.run()

@@ -5,6 +5,7 @@ Nothing here, and nothing below, sends again. Whatever happens, exactly one find
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from contextlib import nullcontext
@@ -105,7 +106,8 @@ class Sender:
             if intent.trace
             else nullcontext(),
         ):
-            journal.write(order, self._recv_window_ms)
+            # Written when the first byte has left, before any answer can be read: no order waits for a log.
+            asyncio.get_running_loop().call_soon(journal.write, order, self._recv_window_ms)
             result = await self._post(order)
             self._rates.answered(intent.order_id, order.prepared.venue, result)
             self._show_order_count(order, result)

@@ -17,7 +17,7 @@ from shared import failpoints
 from shared.binance.clock_offset import Clock, ClockUnknownError
 from shared.binance.failures import NoAnswer
 from shared.binance.sign import Credentials, Value, query, signed_query
-from shared.binance.transport import FIRST_BYTE_BEFORE, ON_WRITTEN
+from shared.binance.transport import FIRST_BYTE_BEFORE, ON_WRITTEN, DirectRequest
 
 _EXCERPT_CHARS: Final = 500
 _KEPT_HEADERS: Final = ("retry-after", "date", "content-type", "server")
@@ -136,7 +136,8 @@ class RestEndpoint:
         self.clock = clock
         self._transport = transport
         self._recv_window_ms = recv_window_ms
-        self._host = httpx.URL(self.base_url).netloc.decode("ascii")
+        self._origin = httpx.URL(self.base_url)
+        self._host = self._origin.netloc.decode("ascii")
 
     async def public(
         self,
@@ -243,12 +244,7 @@ class RestEndpoint:
         }
         if api_key is not None:
             headers["X-MBX-APIKEY"] = api_key
-        request = httpx.Request(
-            method, self.base_url + target, headers=headers, extensions=dict(extensions or {})
-        )
-        if request.url.raw_path != target.encode("ascii", "replace"):
-            raise ValueError("The query string is not percent-encoded; build it with sign.signed_query.")
-        result = await self._ask(request)
+        result = await self._ask(DirectRequest(method, self._origin, target, headers, extensions or {}))
         if self._observe is not None:
             self._observe(method, path, result)
         return result
