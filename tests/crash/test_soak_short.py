@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.crash.soak import Plan, Soak, enough
+from tests.crash.soak.plan import Plan, enough
+from tests.crash.soak.run import Soak
 
 SHORT = Plan(
     orders=300,
@@ -12,6 +13,7 @@ SHORT = Plan(
     freezes=1,
     restarts=2,
     failovers=1,
+    swings=3,
     least_faults=20,
     accounts=6,
     executors=2,
@@ -21,7 +23,7 @@ SHORT = Plan(
 
 @pytest.mark.timeout(400)
 def test_nothing_is_lost_doubled_or_wrong() -> None:
-    """Some hundred orders through faults, kills, a freeze, restarts and a failover: both sides agree."""
+    """Hundreds of orders of both markets, faults, kills, a freeze, restarts, a failover: both sides agree."""
     result = Soak(SHORT).run()
     assert result.clean, "\n".join(result.complaints)
     assert enough(SHORT, result), result
