@@ -86,6 +86,7 @@ class FillListener:
         self.name = name or new_name()
         self._stop = asyncio.Event()
         self._log_seen = 0
+        self._epoch_id: int | None = None
         self._intake: list[asyncio.Task[None]] = []
         self._applying: list[asyncio.Task[None]] = []
         self._tasks: asyncio.TaskGroup | None = None
@@ -322,6 +323,11 @@ class FillListener:
                 await asyncio.sleep(EPOCH_RETRY_S)
                 continue
             self._log_seen = epoch.written
+            if self._epoch_id not in (None, epoch.id):
+                # Fills that were written down may be gone with the commits of the other history.
+                for account in self._accounts:
+                    self._unheard(account.id)
+            self._epoch_id = epoch.id
             if epoch.changed:
                 self.metrics.epoch_changes.inc()
                 log.error("epoch.changed", epoch=epoch.id, advice="see the runbook: failover, restore, copy")

@@ -39,6 +39,10 @@ class Quiet:
         """Start the clock of a living order anew."""
         self._waiting[attempt.order_id, attempt.number] = _Waiting(attempt, 0, now + RESTS_S[0])
 
+    def overlooked(self, attempt: OpenAttempt, now: float) -> None:
+        """Start the clock of an order that somebody else heard of, unless it runs already."""
+        self._waiting.setdefault((attempt.order_id, attempt.number), _Waiting(attempt, 0, now + RESTS_S[0]))
+
     def unanswered(self, attempt: OpenAttempt, now: float) -> None:
         """Ask again about an order of which a question brought nothing, but not at once."""
         key = (attempt.order_id, attempt.number)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
@@ -42,6 +43,8 @@ ACCOUNTS_AT_ONCE = 200
 NO_SUCH_ORDER = -2013
 UNANSWERED_FROM = 418  # ban, throttle, server errors: nothing was learned
 LOOK_FOR_QUIET_S = 0.5
+LOOK_FOR_GAPS_S = 10.0
+A_GAP_LASTS = timedelta(seconds=2)  # longer than an event is behind the answer that it belongs to
 
 
 class Reconciler:
@@ -107,6 +110,7 @@ class Reconciler:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_wanting())
             tasks.create_task(self._keep_asking_the_quiet())
+            tasks.create_task(self._keep_finding_gaps())
             while True:
                 await self._wake.wait()
                 await asyncio.sleep(GATHER_S)  # a connection subscribes many accounts at a time
@@ -128,6 +132,25 @@ class Reconciler:
                     account = self._accounts.get(attempt.account_id)
                     if account is not None and account.credentials is not None:
                         tasks.create_task(self._ask(account, attempt))
+
+    async def _keep_finding_gaps(self) -> None:
+        """Find what an executor settled and no event ever told of: its fills have to be asked for.
+
+        On futures an answer tells what executed and not at what price.
+        """
+        while True:
+            await asyncio.sleep(LOOK_FOR_GAPS_S)
+            by_market: dict[str, list[UUID]] = {}
+            for account in self._accounts:
+                by_market.setdefault(account.environment.market, []).append(account.id)
+            try:
+                for market, ids in by_market.items():
+                    async with self._pool.acquire() as connection:
+                        found = await streams.gaps(connection, ids, market, for_longer_than=A_GAP_LASTS)
+                    for attempt in found:
+                        self._quiet.overlooked(attempt, time.monotonic())
+            except DATABASE_AWAY as error:
+                log.warning("gaps.database_away", error=str(error))
 
     async def _next_round(self) -> None:
         while self._wanted:

@@ -114,7 +114,7 @@ class Settler:
             except (*_ROW_HELD, *_REFUSED) as error:
                 return error
             except EpochChangedError:
-                await self._on_epoch()
+                await self._compare_epochs()
             except (*DATABASE_AWAY, NotDurableError) as error:
                 log.warning("settle.database_away", orders=len(batch), error=str(error))
                 await asyncio.sleep(RETRY_S)
@@ -122,3 +122,11 @@ class Settler:
                 record_settled(self._tracing, "settle", settled, begun, datetime.now(UTC))
                 self._on_settled(batch, settled)
                 return None
+
+    async def _compare_epochs(self) -> None:
+        """Find out which history this is; a database that goes away meanwhile is asked again."""
+        try:
+            await self._on_epoch()
+        except (*DATABASE_AWAY, asyncpg.PostgresError) as error:
+            log.warning("settle.epoch_unknown", error=str(error))
+            await asyncio.sleep(RETRY_S)

@@ -234,6 +234,14 @@ async def open_attempts(connection: Connection, accounts: Collection[UUID], mark
     ]
 
 
+async def gaps(
+    connection: Connection, accounts: Collection[UUID], market: str, *, for_longer_than: timedelta
+) -> list[OpenAttempt]:
+    """Return the orders whose fills do not add up although nothing was settled of them for a while."""
+    rows = await connection.fetch(statement("gaps"), list(accounts), market, for_longer_than)
+    return [read_attempt(row) for row in rows]
+
+
 def read_attempt(row: asyncpg.Record | Mapping[str, Any]) -> OpenAttempt:
     """Read a row of `open_attempts`."""
     return OpenAttempt(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from services.fill_listener import margin, share_out
+from services.fill_listener import margin, reconcile, share_out
 from services.fill_listener.markets import MarketListeners
 from shared.binance import futures_stream
 from shared.database import futures
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from tests.bot import Bot
-    from tests.futures_listening import FuturesMarket
+    from tests.claimed import Claimed
+    from tests.futures_listening import FuturesMarket, FuturesTrader
 
 D = Decimal
 
@@ -60,9 +61,8 @@ async def test_a_long_and_its_close_come_by_the_stream_alone(market: FuturesMark
     assert await events(market, "realized_differs") == 0
 
 
-async def test_an_answer_without_fills_waits_for_them(market: FuturesMarket, bot: Bot) -> None:
-    """The answer tells no price: the row stays open, and whoever listens next completes it."""
-    trader = await market.trader(bot, "alice")
+async def settled_by_its_answer(market: FuturesMarket, trader: FuturesTrader) -> Claimed:
+    """Send a market order and settle its answer, as an executor does; the row waits for its fills."""
     order = await trader.order("buy")
     answer = await trader.send(order, type="MARKET", quantity="0.1", newOrderRespType="RESULT")
     assert (answer["status"], "avgPrice" in answer) == ("FILLED", False)
@@ -73,6 +73,26 @@ async def test_an_answer_without_fills_waits_for_them(market: FuturesMarket, bot
         await settle(connection, [report])
     row = trader.row(order)
     assert (row["status"], row["filled_amount"], row["avg_fill_price"]) == ("open", 0, 0)
+    return order
+
+
+async def test_a_fill_whose_event_was_lost_is_asked_for(
+    market: FuturesMarket, bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the answer came, and not to the listener: it finds the gap in the database, soon."""
+    monkeypatch.setattr(reconcile, "LOOK_FOR_GAPS_S", 0.2)
+    trader = await market.trader(bot, "alice")
+    await market.listen()
+    await market.admin("POST", "/faults", {"action": "event_lose", "account": trader.name})
+    order = await settled_by_its_answer(market, trader)
+    await trader.status(order, "filled")
+    await trader.shown(side="long", size=D("0.1"), status="open")
+
+
+async def test_an_answer_without_fills_waits_for_them(market: FuturesMarket, bot: Bot) -> None:
+    """The answer tells no price: the row stays open, and whoever listens next completes it."""
+    trader = await market.trader(bot, "alice")
+    order = await settled_by_its_answer(market, trader)
     await market.listen()
     await trader.status(order, "filled")
     row = trader.row(order)

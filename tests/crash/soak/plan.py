@@ -112,7 +112,7 @@ def enough(plan: Plan, result: Result) -> bool:
     return (
         result.orders >= plan.orders
         and result.futures >= plan.orders / 5
-        and result.conditional >= plan.orders / 20
+        and result.conditional >= plan.orders / 25
         and result.triggered > 0
         and result.faults >= plan.least_faults
         and result.kills >= plan.kills

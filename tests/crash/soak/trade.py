@@ -31,14 +31,14 @@ CONTRACTS = {"ETH/USDT": Decimal(3500), "SOL/USDT": Decimal(150), "BNB/USDT": De
 LIMIT_BELOW, STOP_AWAY, SWING = Decimal("0.95"), Decimal("0.01"), Decimal("0.02")
 
 KINDS = {
-    "buy": 48,
+    "buy": 44,
     "sell": 10,
     "rests": 10,
     "bad": 2,
     "futures long": 9,
     "futures short": 7,
     "futures rests": 4,
-    "futures stop": 10,
+    "futures stop": 14,
 }
 MAY_BE_REJECTED = frozenset({"sell", "bad", "futures stop"})
 """Nothing to sell, no such symbol, or a trigger the market has passed meanwhile."""
