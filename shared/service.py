@@ -18,7 +18,7 @@ from opentelemetry.trace import NoOpTracer
 
 from shared import failpoints
 from shared.crypto import forbid_core_dumps
-from shared.database.connect import DATABASE_AWAY, DATABASE_REFUSES, open_pool
+from shared.database.connect import DATABASE_AWAY, DATABASE_REFUSES, open_pool, untrusted
 from shared.environment import ConfigurationError
 from shared.settings import Configuration, load_configuration
 from shared.start_up import refuse_unsafe
@@ -178,6 +178,8 @@ async def _reach_database(
         try:
             return await _checked_pool(name, configuration, metrics)
         except DATABASE_AWAY as error:
+            if (why := untrusted(error)) is not None:
+                raise ConfigurationError(why) from error
             log.warning("database.away", error=str(error), retry_s=retry_s)
         except DATABASE_REFUSES as error:
             raise ConfigurationError(

@@ -11,7 +11,7 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Self
-from urllib.parse import quote, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 from uuid import UUID
 
 from pydantic import SecretStr, model_validator
@@ -138,6 +138,11 @@ class DatabaseSettings(Settings):
         for name, url in (("BRIDGE_DATABASE_URL", self.url), ("BRIDGE_LISTEN_URL", self.listen_url)):
             if url is not None and urlsplit(url.get_secret_value()).scheme not in ("postgresql", "postgres"):
                 raise ValueError(f"{name}: it must begin with postgresql://user:password@host:port/name")
+            root = dict(parse_qsl(urlsplit(url.get_secret_value()).query)).get("sslrootcert") if url else None
+            if root is not None and not Path(root).is_file():
+                raise ValueError(
+                    f"{name}: there is no file {root}, where sslrootcert looks for the authority"
+                )
         if self.url is None and not (self.host and self.user and self.name):
             raise ValueError(
                 "BRIDGE_DATABASE_URL: no database is named; set it, or POSTGRES_HOST, POSTGRES_USER and "

@@ -38,7 +38,7 @@ def server(connection: Connection) -> Iterator[Finding]:
     elif facts["is_standby"] or facts["is_read_only"]:
         yield failed("database", f"{says}: read-only", "name the primary: nothing decides from a replica")
     else:
-        yield ok("database", f"{says}, read-write" + (", over TLS" if facts["over_tls"] else ""))
+        yield ok("database", f"{says}, read-write" + (", over TLS" if connection.pgconn.ssl_in_use else ""))
 
 
 def commits(settings: DatabaseSettings, guards: GuardSettings | None) -> Iterator[Finding]:

@@ -84,7 +84,10 @@ def _examine(offline: bool, most: int) -> Iterator[Finding]:
     try:
         connection = connect(settings.work_dsn, application_name="bridge doctor", any_server=True)
     except psycopg.OperationalError as error:
-        yield failed("database", f"cannot be reached: {first_line(error)}", "check BRIDGE_DATABASE_URL")
+        advice = "check BRIDGE_DATABASE_URL"
+        if "SSL" in str(error) or "certificate" in str(error):
+            advice += ", its sslmode and its sslrootcert, and whether the server has ssl = on"
+        yield failed("database", f"cannot be reached: {first_line(error)}", advice)
         return
     with connection:
         yield from _database(settings, guards, connection)

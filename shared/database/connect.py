@@ -7,6 +7,7 @@ not committed (PROTOCOL 3), so every connection here notes the warnings it was s
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -46,6 +47,25 @@ DATABASE_REFUSES = (
     asyncpg.InvalidCatalogNameError,
     asyncpg.InsufficientPrivilegeError,
 )
+
+
+def untrusted(error: BaseException) -> str | None:
+    """Say why TLS to the database cannot be had as it was asked for; None when the error is another one.
+
+    Nothing that passes by itself, unlike what `DATABASE_AWAY` holds.
+    """
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"The database's certificate is not one we trust: {error.verify_message or error}. Check "
+            "sslrootcert (the file of its authority) and the host's name in BRIDGE_DATABASE_URL."
+        )
+    # asyncpg has no type of its own for it
+    if isinstance(error, ConnectionError) and "rejected SSL upgrade" in str(error):
+        return (
+            "The database speaks no TLS, and it was asked for. Switch it on there (ssl = on), or, if the "
+            "network between is your own, write another sslmode in BRIDGE_DATABASE_URL or POSTGRES_SSL_MODE."
+        )
+    return None
 
 
 class NotDurableError(Exception):

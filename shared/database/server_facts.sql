@@ -2,5 +2,4 @@
 SELECT current_setting('server_version') AS version, current_setting('server_version_num')::integer AS version_number,
        pg_is_in_recovery() AS is_standby, current_setting('transaction_read_only')::boolean AS is_read_only,
        current_user AS role, current_database() AS database,
-       EXISTS (SELECT FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl) AS over_tls,
        to_regnamespace('bridge') IS NOT NULL AS has_bridge
