@@ -15,6 +15,7 @@ import typer
 from psycopg import errors
 from typer.core import TyperGroup
 
+from shared.database.migrate import MigrationError
 from shared.domain.money import plain
 from shared.environment import ConfigurationError
 
@@ -63,6 +64,9 @@ class Verbs(TyperGroup):
             problem = error
         except ConfigurationError as error:
             problem = CommandError(str(error), ExitCode.USAGE)
+        except MigrationError as error:
+            away = isinstance(error.__cause__, psycopg.OperationalError)
+            problem = CommandError(str(error), ExitCode.UNREACHABLE if away else ExitCode.FAILED)
         except (errors.InsufficientPrivilege, asyncpg.InsufficientPrivilegeError) as error:
             problem = CommandError(
                 f"The database role lacks a right ({error}). `bridge grants` prints what it needs.",

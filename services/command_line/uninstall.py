@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from services.command_line.terminal import CommandError, Json, print_json
-from shared.database.migrate import MigrationError, uninstall
+from services.command_line.terminal import Json, print_json
+from shared.database.migrate import uninstall
 from shared.settings import DatabaseSettings, load
 
 
@@ -20,10 +20,7 @@ def command(
     if not yes:
         question = "This deletes the bridge's record of attempts, fills and events. Go on?"
         typer.confirm(question, abort=True, err=True)
-    try:
-        removed = uninstall(database_url, waiting=lambda why: typer.echo(f"waiting: {why}", err=True))
-    except MigrationError as error:
-        raise CommandError(str(error)) from error
+    removed = uninstall(database_url, waiting=lambda why: typer.echo(f"waiting: {why}", err=True))
     if as_json:
         print_json({"removed": removed})
         return

@@ -184,7 +184,8 @@ def _connect(database_url: str) -> Connection:
             database_url, autocommit=True, application_name="bridge migrate", prepare_threshold=None
         )
     except errors.OperationalError as error:
-        raise MigrationError(f"The database cannot be reached: {str(error).strip()}") from error
+        why = str(error).strip().splitlines()[0].rstrip(".")
+        raise MigrationError(f"The database cannot be reached: {why}. Check BRIDGE_DATABASE_URL.") from error
 
 
 def _apply_next(connection: Connection, wanted: Sequence[Migration]) -> Migration | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import subprocess
 import sys
@@ -89,17 +88,34 @@ def test_the_programs_help_tells_the_exit_codes() -> None:
         assert f"{code.value} {code.name.lower().replace('_', ' ')}" in helped()
 
 
+# What is printed without asking a database; what asks for a key first; what looks at everything by itself.
+ASK_NO_DATABASE = {"demo", "doctor", "exchange", "grants", "accounts add", "keys rotate"}
+
+
+@pytest.mark.parametrize("verb", sorted(set(VERBS) - ASK_NO_DATABASE))
+def test_a_database_that_is_away_is_told_the_same_by_every_verb(verb: str) -> None:
+    """Exit code 5 and a sentence with what to do, never a traceback."""
+    words = shlex.split(EXAMPLES[verb][0], comments=True)[1:]
+    environment = {
+        "BRIDGE_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
+        "ENCRYPTION_KEY": "A" * 43 + "=",
+    }
+    result = CliRunner().invoke(app, words, env=environment)
+    assert result.exit_code == ExitCode.UNREACHABLE, result.output
+    assert "cannot be reached" in result.output
+    assert "BRIDGE_DATABASE_URL" in result.output
+
+
 def completed(shell: str, typed: str, **variables: str) -> str:
     """What `bridge` answers when a shell asks how `typed` goes on."""
     environment = {
-        **os.environ,
         "_BRIDGE_COMPLETE": f"complete_{shell}",
         "_TYPER_COMPLETE_ARGS": typed,
         "COMP_WORDS": typed,
         "COMP_CWORD": str(typed.count(" ")),
         **variables,
     }
-    return subprocess.run([BRIDGE], env=environment, capture_output=True, text=True, check=False).stdout
+    return CliRunner().invoke(app, [], env=environment, prog_name="bridge").output
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
