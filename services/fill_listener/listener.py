@@ -30,11 +30,10 @@ from services.fill_listener.subscribe import Carrier
 from services.fill_listener.value import Valuer
 from services.fill_listener.venues import Environment, Environments
 from services.fill_listener.wiped import WipeWatch
-from shared.conflicts import tell_moved
+from shared.conflicts import tell_conflicts
 from shared.database import epoch as epochs
 from shared.database.connect import DATABASE_AWAY
 from shared.domain.order import Market
-from shared.domain.settlement import MOVED
 from shared.keys import Keys
 from shared.telemetry.server import State
 
@@ -287,11 +286,10 @@ class FillListener:
 
     def _settled(self, environment: Environment, settled: Settled) -> None:
         """Look for gaps, and count."""
+        tell_conflicts(self.metrics, settled.lines)
         for line in settled.lines:
             self._backfill.look_at(environment, line)
             self._reconciler.heard(environment, line)
-            if MOVED in line.events:
-                tell_moved(self.metrics, line.order_id, status_now=line.order_status)
         for line in settled.unchanged:
             # The executor was first. Only an end counts: asking again after every answer would never stop.
             if line.terminal:

@@ -1,7 +1,8 @@
 """PROTOCOL 9: cancel.
 
-What the bot cancelled before it was sent is never sent; what is live is cancelled at the exchange.
-The exchange has the last word: what filled stays filled, whatever the row says.
+What the bot cancelled before it was sent is never sent; what is live is cancelled at the exchange, and so is
+what still rests of an order found late (PROTOCOL 6). The exchange has the last word: what filled stays
+filled, whatever the row says.
 """
 
 from __future__ import annotations

@@ -36,13 +36,12 @@ from services.order_executor.venues import Venues
 from services.order_executor.verdicts import Verdicts
 from shared.binance.rest import Answer
 from shared.binance.weight import Kind, used_of
-from shared.conflicts import tell_moved
+from shared.conflicts import tell_conflicts
 from shared.database import breakers, leases, outbox
 from shared.database.claim import claim
 from shared.database.connect import DATABASE_AWAY
 from shared.database.ledger import environment_epoch
 from shared.database.settle import settle
-from shared.domain.settlement import MOVED
 from shared.domain.states import AttemptOutcome, EntryState
 from shared.keys import Keys
 from shared.telemetry.server import State
@@ -301,6 +300,7 @@ class Executor:
         """Free the slots, count, and look at the keys again."""
         # Also where the listener was faster and our own word brought nothing new.
         freed = {(f.order_id, f.number): self._slots.release(f.order_id, f.number) for f in findings}
+        tell_conflicts(self._metrics, settled.lines)
         for line in settled.lines:
             key = freed.get((line.order_id, line.number))
             if line.retry_after is not None and key is not None:
@@ -309,16 +309,6 @@ class Executor:
             self._metrics.attempts(line.market, str(line.outcome)).inc()
             if line.entry_state is EntryState.BACKOFF:
                 self._metrics.retries(line.market, line.reason_code or "").inc()
-            if line.late and "accepted_late" in line.events:
-                self._metrics.late_evidence(line.market).inc()
-                log.error(
-                    "order.found_late",
-                    order_id=str(line.order_id),
-                    client_order_id=line.client_order_id,
-                    advice="an order exists that was settled as not existing; its account is halted: runbook",
-                )
-            if MOVED in line.events:
-                tell_moved(self._metrics, line.order_id, status_now=line.order_status)
             if line.outcome is AttemptOutcome.ACCEPTED:
                 self._metrics.orders_executed(line.market).inc()
             elif "rejected" in line.events:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from shared.database.outbox import AccountRow, account_row
 from shared.database.statements import statement
+from shared.domain.states import ExchangeStatus
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -14,10 +15,12 @@ if TYPE_CHECKING:
 
     from shared.database.connect import Connection
 
+RESTING = [str(status) for status in ExchangeStatus if not status.is_terminal]
+
 
 @dataclass(frozen=True, slots=True)
 class CancelWanted:
-    """One order the bot cancelled that is live, or may be, at the exchange."""
+    """One order to cancel that is live, or may be, at the exchange."""
 
     order_id: UUID
     number: int
@@ -45,8 +48,12 @@ async def close_unsent(connection: Connection, accounts: list[UUID] | None = Non
 async def take_cancels(
     connection: Connection, *, again_after: timedelta, accounts: list[UUID] | None = None
 ) -> list[CancelWanted]:
-    """Return orders to cancel at the exchange now, and note that it is being done."""
-    rows = await connection.fetch(statement("take_cancels"), again_after, accounts)
+    """Return orders to cancel at the exchange now, and note that it is being done.
+
+    The bot's cancels, and what still rests of orders found late (PROTOCOL 6): nobody wants these any more,
+    their rows were settled without them, or another attempt took their place.
+    """
+    rows = await connection.fetch(statement("take_cancels"), again_after, accounts, RESTING)
     return [
         CancelWanted(
             order_id=row["order_id"],

@@ -38,6 +38,8 @@ ZERO = Decimal(0)
 EIGHT_PLACES = Decimal("1e-8")
 MOVED: Final = "moved_by_another"
 """The event, and the reason, of a row that somebody else changed under us."""
+FOUND_LATE: Final = "accepted_late"
+"""The event of an order that exists although it had been settled as not existing."""
 _IN_FLIGHT = frozenset({EntryState.SENDING, EntryState.UNKNOWN, EntryState.SUBMITTED})
 _LEFT_BY_US = frozenset({OrderStatus.OPEN, OrderStatus.PARTIAL, OrderStatus.CANCELED})
 """What the row of an order in flight may show: what we wrote, or the bot's cancel."""
@@ -212,7 +214,7 @@ def with_report(line: Line, report: OrderReport, fresh: Sequence[Fill]) -> Line:
     )
     events = line.events
     if line.outcome is not AttemptOutcome.ACCEPTED:
-        events += ("accepted_late" if late else "accepted",)
+        events += (FOUND_LATE if late else "accepted",)
     completes = (
         status is ExchangeStatus.FILLED
         and line.entry_state is not EntryState.DONE

@@ -10,6 +10,8 @@ import pytest
 from services.fill_listener.apply import Arrival
 from shared.database.settle import settle
 from shared.domain.reports import report_of_answer
+from shared.domain.settlement import Outcome
+from shared.domain.states import AttemptOutcome
 from tests.listening import LocalMarket, Trader, local_market, until
 
 if TYPE_CHECKING:
@@ -232,6 +234,25 @@ async def test_the_bots_own_executor_halts_the_account(market: LocalMarket, trad
         return bool(await market.pool.fetchval(query, str(trader.account)))
 
     await until(halted, "the account is halted")
+
+
+async def test_an_order_found_late_on_the_stream_is_said(market: LocalMarket, trader: Trader) -> None:
+    """Settled as not sent, and the stream shows it: the account is halted, and whoever heard it says so."""
+    listener = await market.listen()
+    order = await trader.order()
+    word = Outcome(order.order_id, 1, order.token, AttemptOutcome.NOT_SENT, "reset", "The connection broke.")
+    async with market.pool.acquire() as connection:
+        assert (await settle(connection, [word])).lines
+    await trader.send(order, type="MARKET", quantity="0.01")
+
+    async def halted() -> bool:
+        query = "SELECT halted FROM bridge.control WHERE scope = 'account' AND key = $1"
+        return bool(await market.pool.fetchval(query, str(trader.account)))
+
+    await until(halted, "the account is halted")
+    said = {"market": "spot"}
+    counter = "bridge_late_evidence_total"
+    await until(lambda: listener.metrics.registry.get_sample_value(counter, said) == 1, "it is counted")
 
 
 async def test_an_order_of_another_bridge_halts_the_account(market: LocalMarket, trader: Trader) -> None:

@@ -13,7 +13,7 @@ from shared.database.connect import open_pool
 from shared.database.settle import hold, settle
 from shared.domain.settlement import MOVED, Outcome
 from shared.domain.states import AttemptOutcome
-from tests.claimed import claimed
+from tests.claimed import Claimed, claimed
 from tests.intended import claim_all, epoch_of, peek
 
 if TYPE_CHECKING:
@@ -251,3 +251,54 @@ async def test_a_cancel_does_not_wait_for_a_row_the_bot_holds(
     with bot.connection.transaction():
         bot.connection.execute("SELECT 1 FROM orders WHERE id = %s FOR UPDATE", [order.order_id])
         assert len(await take_cancels(connection, again_after=AGAIN_AFTER)) == 1
+
+
+# -- Found late ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "settled_as", [AttemptOutcome.NOT_SENT, AttemptOutcome.REJECTED, AttemptOutcome.ABSENT]
+)
+async def test_an_order_found_late_halts_the_account_and_is_cancelled(
+    connection: Connection, bot: Bot, account: tuple[UUID, UUID], settled_as: AttemptOutcome
+) -> None:
+    """It was settled as not existing and rests at the exchange: nothing more is sent, and it is taken off."""
+    order = await claimed(connection, bot, account)
+    if settled_as is AttemptOutcome.ABSENT:
+        unknown = Outcome(order.order_id, 1, order.token, AttemptOutcome.UNKNOWN, "timeout", "No answer.")
+        await settle(connection, [unknown])
+    word = Outcome(order.order_id, 1, order.token, settled_as, "code", "It is not there.")
+    assert (await settle(connection, [word])).lines
+    assert await take_cancels(connection, again_after=AGAIN_AFTER) == []
+    (line,) = (await settle(connection, [order.report(order.event())])).lines
+    assert line.late
+    halt = await connection.fetchrow("SELECT key, reason FROM bridge.control WHERE halted")
+    assert halt is not None
+    assert halt["key"] == str(order.account_id)
+    assert f"b{order.order_id.hex}-1" in halt["reason"]
+    (wanted,) = await take_cancels(connection, again_after=AGAIN_AFTER)
+    assert (wanted.order_id, wanted.number) == (order.order_id, 1)
+    order.event(x="CANCELED", X="CANCELED")
+    await settle(connection, [order.report(order.events[-1])])
+    assert await take_cancels(connection, again_after=timedelta(0)) == []
+    assert bot.read_order(order.order_id)["status"] == "canceled"
+
+
+async def test_an_order_found_late_beside_the_one_that_took_its_place_is_cancelled_alone(
+    connection: Connection, bot: Bot, order: UUID
+) -> None:
+    """The second attempt is live and stays; of the first only what still rests goes."""
+    await not_sent(connection)
+    await connection.execute("UPDATE bridge.outbox SET not_before = NULL")
+    (second,) = await claim_all(connection)
+    assert second.number == 2
+    first = Claimed(order, await account_of(connection, order), second.token, "BTC", "USDT", 11, "buy")
+    await settle(connection, [first.report(first.event())])
+    (wanted,) = await take_cancels(connection, again_after=AGAIN_AFTER)
+    assert (wanted.order_id, wanted.number) == (order, 1)
+    assert bot.read_order(order)["status"] == "open"
+    assert (await entry_of(connection, order))["state"] == "sending"
+
+
+async def account_of(connection: Connection, order: UUID) -> UUID:
+    return (await entry_of(connection, order))["account_id"]  # type: ignore[no-any-return]
