@@ -50,7 +50,7 @@ async def check_account(credentials: Credentials, *, testnet: bool) -> list[Find
                 rest = FuturesRest(transport, url, clock, recv_window_ms)
             answered = await rest.server_time()
             if not clock.known:
-                found.append(_unreachable(market, url, answered))
+                found.append(_unreachable(market, url, answered, testnet=testnet))
                 continue
             if market is Market.SPOT:
                 found.append(_clock(clock, recv_window_ms))
@@ -60,15 +60,19 @@ async def check_account(credentials: Credentials, *, testnet: bool) -> list[Find
     return found
 
 
-def _unreachable(market: Market, url: str, answer: Result) -> Finding:
+def _unreachable(market: Market, url: str, answer: Result, *, testnet: bool) -> Finding:
     if isinstance(answer, Answer):
         why = f"answered HTTP {answer.status}"
     else:
         why = f"does not answer: {answer.detail}"
-    advice = f"check the network and BRIDGE_{market.value.upper()}_..._REST_URL"
+    advice = f"check the network and {_variable(market, 'REST', testnet=testnet)}"
     if market is Market.FUTURES:
         return warning(market, f"{url} {why}", advice + "; spot orders do not need it")
     return failed(market, f"{url} {why}", advice)
+
+
+def _variable(market: Market, kind: str, *, testnet: bool) -> str:
+    return f"BRIDGE_{market.value.upper()}_{'TESTNET' if testnet else 'LIVE'}_{kind}_URL"
 
 
 def _clock(clock: Clock, recv_window_ms: int) -> Finding:
@@ -123,10 +127,13 @@ def _limits(time_answer: Result, answer: Result) -> Iterator[Finding]:
     if not isinstance(answer, Answer) or not answer.ok or not isinstance(answer.body, list):
         return
     for limit in answer.body:
+        if not isinstance(limit, dict):
+            continue
         count, most = limit.get("count"), limit.get("limit")
         if not isinstance(count, int) or not isinstance(most, int) or not most:
             continue
-        says = f"{count} of {most} in {limit.get('intervalNum')} {str(limit.get('interval')).lower()}"
+        number, unit = limit.get("intervalNum"), str(limit.get("interval")).lower()
+        says = f"{count} of {most} in {number} {unit}{'' if number == 1 else 's'}"
         if count >= NEARLY_USED * most:
             yield warning("order limit", says, "orders wait until the exchange takes more")
         else:
@@ -142,5 +149,9 @@ async def check_stream(settings: ExchangeSettings, *, testnet: bool) -> Finding:
             await asyncio.wait_for(socket.recv(), WITHIN_S)
     except (OSError, TimeoutError, InvalidHandshake, InvalidURI, ConnectionClosed) as error:
         why = f"{url} does not answer: {type(error).__name__}"
-        return failed("stream", why, "no fill arrives: check the network and BRIDGE_SPOT_..._WS_API_URL")
+        return failed(
+            "stream",
+            why,
+            f"no fill arrives: check the network and {_variable(Market.SPOT, 'WS_API', testnet=testnet)}",
+        )
     return ok("stream", f"{url} answers")

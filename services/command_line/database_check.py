@@ -213,9 +213,21 @@ def flow(connection: Connection) -> Iterator[Finding]:
     if now["not_taken_in"]:
         yield failed("outbox", f"{now['not_taken_in']} pending rows were not taken in", "start an executor")
     elif now["waiting"]:
-        yield ok("outbox", f"{now['waiting']} rows wait, the oldest for {duration(now['waiting_since'])}")
+        why = (
+            f", most of those at the head of their queue for: {now['waiting_for']}"
+            if now["waiting_for"]
+            else ""
+        )
+        since = duration(now["waiting_since"])
+        yield ok("outbox", f"{now['waiting']} rows wait, the oldest for {since}{why}")
     else:
         yield ok("outbox", "nothing waits")
+    if now["not_understood"]:
+        yield warning(
+            "outbox",
+            f"{now['not_understood']} pending rows name a market or a side that this version does not know",
+            "they are left alone; use a bridge that knows this bot",
+        )
     yield from _doubts(now)
 
 

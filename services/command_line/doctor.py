@@ -172,7 +172,11 @@ def _accounts(connection: Connection, exchange: ExchangeSettings | None, most: i
             )
             continue
         readable.append(stored)
-    yield ok("keys", f"{len(readable)} of {len(rows)} accounts' keys open")
+    opened = f"{len(readable)} of {len(rows)} accounts' keys open"
+    if readable or not any(row["is_active"] for row in rows):
+        yield ok("keys", opened)
+    else:
+        yield failed("keys", opened, "ENCRYPTION_KEY is not the one the bot has: compare the two")
     if most and exchange is not None:
         for testnet in sorted({stored.is_testnet for stored in readable}):
             yield asyncio.run(check_stream(exchange, testnet=testnet))

@@ -2,9 +2,15 @@
 -- $2 how far back conflicts count
 SELECT (SELECT count(*) FROM public.orders AS o
          WHERE o.status = 'pending' AND o.created_at < clock_timestamp() - $1::interval
+           AND o.market_type::text IN ('spot', 'futures') AND o.side::text IN ('buy', 'sell')
            AND NOT EXISTS (SELECT FROM bridge.outbox AS e WHERE e.order_id = o.id)) AS not_taken_in,
+       (SELECT count(*) FROM public.orders AS o
+         WHERE o.status = 'pending'
+           AND NOT (o.market_type::text IN ('spot', 'futures') AND o.side::text IN ('buy', 'sell'))) AS not_understood,
        (SELECT count(*) FROM bridge.outbox WHERE state IN ('new', 'backoff')) AS waiting,
        (SELECT clock_timestamp() - min(age_from) FROM bridge.outbox WHERE state IN ('new', 'backoff')) AS waiting_since,
+       (SELECT reason_code FROM bridge.outbox WHERE state IN ('new', 'backoff') AND reason_code IS NOT NULL
+         GROUP BY reason_code ORDER BY count(*) DESC LIMIT 1) AS waiting_for,
        (SELECT count(*) FROM bridge.outbox WHERE state = 'held') AS held,
        (SELECT count(*) FROM bridge.outbox WHERE state = 'unknown') AS unknown,
        (SELECT clock_timestamp() - min(changed_at) FROM bridge.outbox

@@ -176,6 +176,7 @@ def test_an_exchange_that_is_away(terminal: Terminal, account: tuple[UUID, UUID]
     }
     found = examine(Terminal(away), code=ExitCode.FAILED)
     assert "does not answer" in found["stream"]["says"]
+    assert "BRIDGE_SPOT_TESTNET_WS_API_URL" in found["stream"]["advice"]
     assert "does not answer" in found[f"account {str(account[1])[:8]} spot"]["says"]
 
 
@@ -217,6 +218,27 @@ def test_what_an_operator_should_see(
     assert found["halt"]["level"] == "warning"
     assert found["bot's own executor"]["level"] == "failed"
     assert "1 pending rows were not taken in" in found["outbox"]["says"]
+
+
+def test_what_waits_is_told_with_what_it_waits_for(
+    terminal: Terminal, bot: Bot, account: tuple[UUID, UUID], admin: psycopg.Connection[Any]
+) -> None:
+    """And rows that only another version of the bridge can read are no failure of the trigger's."""
+    bot.order(*account)
+    admin.execute("UPDATE bridge.outbox SET reason_code = 'halted', reason = 'Sending is halted.'")
+    assert "for: halted" in examine(terminal, "--offline")["outbox"]["says"]
+    admin.execute("ALTER TYPE market_type ADD VALUE 'margin'")
+    bot.order(*account, market_type="margin")
+    admin.execute("UPDATE orders SET created_at = now() - interval '1 hour'")
+    found = examine(terminal, "--offline")["outbox"]
+    assert (found["level"], "1 pending rows name a market" in found["says"]) == ("warning", True)
+
+
+def test_another_encryption_key_than_the_bots(terminal: Terminal, account: tuple[UUID, UUID]) -> None:
+    """No key opens: that is one mistake, not as many as there are accounts."""
+    found = examine(Terminal(terminal.environment | {"ENCRYPTION_KEY": "/" * 43 + "="}), code=ExitCode.FAILED)
+    assert found["keys"]["level"] == "failed"
+    assert "ENCRYPTION_KEY" in found["keys"]["advice"]
 
 
 def test_real_money_without_the_words(terminal: Terminal, bot: Bot) -> None:
