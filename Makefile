@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 # What `make proof` runs whole; each prints a table and writes build/proof/NAME.json.
-PROOFS := model conformance alerts refusals redaction soak panels kubernetes containers
+PROOFS := crash-matrix model conformance alerts refusals redaction soak panels kubernetes containers
 
 .PHONY: demo test lint format proof clean
 

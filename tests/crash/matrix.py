@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tests.crash.cells import Cell
+    from tests.crash.destination import Destination
     from tests.crash.run_cell import Ran
     from tests.crash.scale import Scale
 
@@ -39,10 +40,10 @@ CLUSTERS_AT_ONCE = 2
 
 AT_REAL_TIMES = (
     "accepts and fills; kill at send.before",
-    "accepts and fills; kill at send.answered",
+    "futures: answer lost, filled; kill at settle.before",
     "accepts and rests; kill at claim.committed; bot cancels",
     "accepts and rests; freeze at send.before",
-    "answer lost, filled; kill at send.written",
+    "algo: answer lost, filled; kill at send.written",
     "request swallowed; kill at settle.before",
     "last moment and lag; kill at send.written",
     "-2013 lag; freeze at resolve.asked",
@@ -118,11 +119,11 @@ def run_failovers(scale: Scale, todo: _FailoverTodo, clusters: int, add: Callabl
 
 
 def sample(count: int, seed: int) -> list[Cell]:
-    """Pick cells by a seed, as many of each behaviour as of the next."""
+    """Pick cells by a seed, as many of each behaviour, on either market, as of the next."""
     chooser = random.Random(seed)
-    by_behaviour: dict[str, list[Cell]] = {}
+    by_behaviour: dict[tuple[Destination, str], list[Cell]] = {}
     for cell in cells():
-        by_behaviour.setdefault(cell.behaviour.name, []).append(cell)
+        by_behaviour.setdefault((cell.goes, cell.behaviour.name), []).append(cell)
     names = list(by_behaviour)
     chooser.shuffle(names)
     return [chooser.choice(by_behaviour[names[n % len(names)]]) for n in range(count)]

@@ -41,7 +41,7 @@ def world() -> Iterator[World]:
 
 @pytest.mark.timeout(300)
 def test_a_sample_of_the_matrix_is_clean(world: World) -> None:
-    """Twelve cells of as many behaviours end with exactly one order, a clear end, or a flagged unknown."""
+    """Cells of as many behaviours, of both markets: exactly one order, a clear end, or a flagged unknown."""
     with ThreadPoolExecutor(4) as pool:
         ran = list(pool.map(lambda cell: run(world, cell), sample(SAMPLE, SEED)))
     bad = [
