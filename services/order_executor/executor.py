@@ -264,7 +264,7 @@ class Executor:
     def _measure(self, epoch: Epoch) -> None:
         self._metrics.live_trading.set(self._configuration.guards.live_trading)
         self._metrics.quarantine.set(epoch.quarantine_until > datetime.now(UTC))
-        self._metrics.send_slots_busy.set(len(self._slots.tokens))
+        self._metrics.send_slots_busy.set(self._slots.most_since_asked())
         for venue in self._venues:
             labels = (venue.market, "live" if venue.live else "testnet")
             error_ms = venue.rest.clock.error_ms()

@@ -21,6 +21,7 @@ class Slots:
     def __init__(self, count: int) -> None:
         self._count = count
         self._taken: dict[tuple[UUID, int], tuple[UUID, Key]] = {}
+        self._most = 0
 
     @property
     def free(self) -> int:
@@ -36,9 +37,15 @@ class Slots:
         """Return the keys with an order in flight here."""
         return {key for _, key in self._taken.values()}
 
+    def most_since_asked(self) -> int:
+        """Return how many were occupied at once since this was asked last: a send takes milliseconds."""
+        most, self._most = self._most, len(self._taken)
+        return most
+
     def take(self, order_id: UUID, number: int, token: UUID, key: Key) -> None:
         """Occupy a slot with an attempt."""
         self._taken[order_id, number] = (token, key)
+        self._most = max(self._most, len(self._taken))
 
     def release(self, order_id: UUID, number: int) -> Key | None:
         """Free the slot of an attempt, whoever settled it, and return its key; freeing twice does nothing."""

@@ -223,7 +223,8 @@ class Metrics(_Declarations):
             "bridge_questions", "Questions about unknown attempts.", "market", "kind", "result"
         )
         self.send_slots_busy = self._gauge(
-            "bridge_send_slots_busy", "Orders between claim and answer in this process."
+            "bridge_send_slots_busy",
+            "Most orders at once between claim and settled answer in this process, since the sweep before.",
         )
         self.cancels = self._counts("bridge_cancels", "Cancels sent to the exchange.", "market", "result")
 
