@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal, localcontext
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from hypothesis import event, given, settings
@@ -22,6 +23,9 @@ from shared.domain.reading import WHOLE_BASE_TOLERANCE, WHOLE_QUOTE_TOLERANCE, H
 from shared.domain.sizing import Book, Sized, UnitPolicy, size
 from shared.domain.symbol import parse_instrument
 from shared.domain.verdicts import Rejected, Waiting
+
+if TYPE_CHECKING:
+    from services.local_exchange.futures.contracts import Contract
 
 SYMBOLS = default_symbols()
 COLUMN = Decimal("0.00000001")
@@ -49,7 +53,7 @@ def scaled(low: str, high: str) -> st.SearchStrategy[Decimal]:
 
 
 @st.composite
-def books(draw: st.DrawFn, symbol: Symbol) -> Book:
+def books(draw: st.DrawFn, symbol: Symbol | Contract) -> Book:
     """A book around the start price, on the tick, never crossed."""
     bid = symbol.tick * draw(
         st.integers(int(symbol.start_price / symbol.tick / 3), int(symbol.start_price / symbol.tick * 3))
