@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from services.command_line.stand_in_bot import Bot
 from shared.database import embedded
+from shared.database import epoch as epochs
 from shared.database.connect import DATABASE_AWAY
 from shared.database.migrate import lay_bot_stand_in, migrate
 from tests.bot import ENCRYPTION_KEY
@@ -47,3 +49,18 @@ async def test_the_database_restarts_under_a_listener(monkeypatch: pytest.Monkey
             size = await market.pool.fetchval("SELECT size FROM public.positions")
             assert str(size) == "4.99500000"
             assert not market.listeners[listener].done()
+
+
+async def test_another_history_is_asked_about_what_it_may_have_lost(
+    bridge_database: str, bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was heard and written down went with the other history: each account is asked for at once."""
+    async with local_market(bridge_database, monkeypatch) as market:
+        trader = await market.trader(bot, "alice")
+        listener = await market.listen()
+        await market.admin("POST", "/faults", {"action": "event_lose", "account": trader.name})
+        order = await trader.buy("0.01")
+        async with market.pool.acquire() as connection:
+            await epochs.current(connection, quarantine=timedelta(0), why="a drill")
+        await listener._look_at_epoch()  # as whoever settles next does, when the timelines differ
+        await trader.filled(order)
