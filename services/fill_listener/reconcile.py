@@ -199,9 +199,11 @@ class Reconciler:
 
     def _not_found(self, account: Account, attempt: OpenAttempt, told: Answer | None) -> None:
         """Say what was not learned: a failed or empty answer never changes an order (promise 2)."""
+        if told is not None and told.code == NO_SUCH_ORDER and attempt.exchange_order_id is None:
+            return  # unknown, which the resolver judges, or judged absent, as it is still
         if told is None or told.status >= UNANSWERED_FROM:
             self._quiet.unanswered(attempt, time.monotonic())
-        missing = told is not None and told.code == NO_SUCH_ORDER and attempt.exchange_order_id is not None
+        missing = told is not None and told.code == NO_SUCH_ORDER
         self._metrics.reconciliations("open_orders", "missing" if missing else "failed").inc()
         if missing:
             self._metrics.reconcile_differences("order_missing").inc()

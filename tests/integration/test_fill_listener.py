@@ -255,6 +255,28 @@ async def test_an_order_found_late_on_the_stream_is_said(market: LocalMarket, tr
     await until(lambda: listener.metrics.registry.get_sample_value(counter, said) == 1, "it is counted")
 
 
+async def test_an_order_judged_absent_is_found_though_nobody_heard_it(
+    market: LocalMarket, trader: Trader
+) -> None:
+    """It stays watched (PROTOCOL 7): asked for by its client id, long after nobody expects it any more."""
+    order = await trader.order()
+    async with market.pool.acquire() as connection:
+        for outcome in (AttemptOutcome.UNKNOWN, AttemptOutcome.ABSENT):
+            word = Outcome(order.order_id, 1, order.token, outcome, "absent", "It is not there.")
+            assert (await settle(connection, [word])).lines
+    price = {"price": "60000", "timeInForce": "GTC"}
+    await trader.send(order, type="LIMIT", quantity="0.01", **price)
+    await market.listen()
+
+    async def late() -> bool:
+        query = "SELECT late FROM bridge.attempt WHERE order_id = $1"
+        return bool(await market.pool.fetchval(query, order.order_id))
+
+    await until(late, "it is found")
+    query = "SELECT halted FROM bridge.control WHERE scope = 'account' AND key = $1"
+    assert await market.pool.fetchval(query, str(trader.account))
+
+
 async def test_an_order_of_another_bridge_halts_the_account(market: LocalMarket, trader: Trader) -> None:
     """Our id form, but no row of ours: another bridge, a clone, or lost history (PROTOCOL 10)."""
     await market.listen()
