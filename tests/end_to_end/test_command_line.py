@@ -44,6 +44,29 @@ def test_place_look_flatten(terminal: Terminal, trader: Trader, amount: Decimal)
     assert "There is no open position" in terminal.run("flatten", *account)
 
 
+def test_flatten_what_the_bot_closed(terminal: Terminal, trader: Trader, amount: Decimal) -> None:
+    """Closed in the bot's table only it is still held: flatten sells it, its row shows what that brought."""
+    account = ("--account", trader.account)
+    terminal.json("place", "buy", "BTC/USDT", amount, *account, *WAIT)
+    trader.until(lambda: bool(trader.positions()), "the position is there")
+    trader.bot.connection.execute(
+        "UPDATE positions SET status = 'closed', closed_at = now() WHERE user_id = %s", [trader.user]
+    )
+    (flat,) = terminal.json("flatten", *account, *WAIT)
+    assert flat["status"] == "filled"
+    assert "There is no open position" in terminal.run("flatten", *account)
+    told = trader.at_exchange()
+    assert [(order["side"], order["status"]) for order in told] == [("BUY", "FILLED"), ("SELL", "FILLED")]
+
+    def realized() -> bool:
+        (row,) = trader.positions()
+        return bool(row["status"] == "closed" and row["realized_pnl"] and not row["unrealized_pnl"])
+
+    trader.until(realized, "the bot's row shows what the sale brought")
+    (position,) = terminal.json("positions", *account, "--closed")
+    assert position["status"] == "closed"
+
+
 def test_halted_orders_wait_and_go_on(terminal: Terminal, trader: Trader, amount: Decimal) -> None:
     """While an account is halted its orders wait and say why; resumed, they are sent at once."""
     account = ("--account", trader.account)
