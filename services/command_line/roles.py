@@ -108,7 +108,7 @@ ROLES: Mapping[str, Role] = {
         {
             **_SETTLED_TABLES,
             **dict.fromkeys(("strategy_book", "strategy_booked", "strategy_due"), OWN),
-            **dict.fromkeys(("balance", "external_order", "feed_reader", "funding"), WRITE),
+            **dict.fromkeys(("balance", "external_order", "feed_reader", "funding", "wallet"), WRITE),
             **dict.fromkeys(("futures_setting", "stream"), WRITE),
             **dict.fromkeys(("connection", "listener"), OWN),
             **dict.fromkeys(("cap", "rate", "rate_seat"), READ),
@@ -128,7 +128,7 @@ ROLES: Mapping[str, Role] = {
         {
             **_SETTLED_TABLES,
             **dict.fromkeys(("breaker", "cap"), WRITE),
-            **dict.fromkeys(("balance", "funding", "futures_setting", "listener"), READ),
+            **dict.fromkeys(("funding", "futures_setting", "listener", "wallet"), READ),
             **dict.fromkeys(("connection", "stream"), READ),
             **dict.fromkeys(("rate", "rate_seat"), READ),
             **dict.fromkeys(

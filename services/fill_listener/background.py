@@ -16,6 +16,7 @@ import structlog
 
 from services.fill_listener.foreign import listed
 from services.fill_listener.pace import Pace
+from services.fill_listener.wallets import Wallets
 from shared.binance.rest import Answer
 from shared.database import balances
 from shared.database.connect import DATABASE_AWAY
@@ -23,13 +24,11 @@ from shared.database.foreign import installed_at
 from shared.database.unknowns import known_exchange_orders
 from shared.domain.attempt import parse_client_order_id
 from shared.domain.fill import FillOrigin, UnreadablePayloadError, objects_of, whole_of
-from shared.domain.money import parse_decimal
 from shared.domain.reports import report_of_query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
-    from decimal import Decimal
     from uuid import UUID
 
     from services.fill_listener.accounts import Account, Accounts
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     from services.fill_listener.foreign import Foreign
     from services.fill_listener.venues import Environment
     from shared.binance.sign import Credentials
-    from shared.database.balances import Balance
     from shared.database.connect import Connection, Pool
     from shared.telemetry.metrics import Metrics
 
@@ -47,7 +45,6 @@ WEIGHT_PER_S: Final = 5.0  # 300 of the 6,000 a minute that one address has
 ACCOUNT_WEIGHT: Final = 20
 ORDERS_WEIGHT: Final = 20
 SHORTEST_S = 300.0
-CONFIRM_S = 5.0  # longer than an event needs
 FULL_PAGE: Final = 1000
 REACHES_BACK_MS: Final = 24 * 3600 * 1000  # the widest window the exchange allows
 
@@ -94,6 +91,7 @@ class BackgroundRound:
         self._pace = pace
         self._share = Pace(WEIGHT_PER_S, ACCOUNT_WEIGHT)
         self._foreign = foreign
+        self._wallets = Wallets(environment, pool, lambda: self._take(ACCOUNT_WEIGHT), metrics)
         self._put = put
         self._metrics = metrics
 
@@ -131,11 +129,10 @@ class BackgroundRound:
         try:
             complete = [await self._orders(account, credentials, symbol, began) for symbol in symbols]
             self._metrics.reconciliations("closed_orders", "ok" if all(complete) else "failed").inc()
-            read = await self._balances(account, credentials)
-            self._metrics.reconciliations("balances", "ok" if read else "failed").inc()
         except UnreadablePayloadError as error:
-            self._metrics.reconciliations("balances", "failed").inc()
+            self._metrics.reconciliations("closed_orders", "failed").inc()
             log.warning("background.unreadable", account_id=str(account.id), error=str(error))
+        await self._wallets.compare(account.id, credentials)
 
     async def _take(self, weight: int) -> None:
         await self._share.take(weight)
@@ -189,73 +186,3 @@ class BackgroundRound:
         report = report_of_query(order, origin)
         if report is not None:
             self._put(account.id, report)
-
-    async def _balances(self, account: Account, credentials: Credentials) -> bool:
-        """Compare what the exchange says is there with our fills; a difference counts when it stays."""
-        epoch = self._environment.venue.environment_epoch
-        told = await self._read(account, credentials)
-        if told is None:
-            return False
-        async with self._pool.acquire() as connection:
-            before = await balances.remembered(connection, account.id, epoch)
-        if before and any(one.rest != before.get(asset, 0) for asset, one in told.items()):
-            await asyncio.sleep(CONFIRM_S)
-            again = await self._read(account, credentials)
-            if again is None:
-                return False
-            # What still moves is an order under way; the next round looks again.
-            told = {
-                asset: one for asset, one in again.items() if asset in told and told[asset].rest == one.rest
-            }
-        async with self._pool.acquire() as connection:
-            changes = await balances.write(connection, account.id, epoch, told)
-        for asset, change in changes.items():
-            self._report(account, asset, change, told[asset])
-        return True
-
-    def _report(self, account: Account, asset: str, change: Decimal, balance: Balance) -> None:
-        self._metrics.reconcile_differences("balance").inc()
-        log.warning(
-            "balance.differs",
-            account_id=str(account.id),
-            asset=asset,
-            change=str(change),
-            advice="a deposit, a withdrawal or a trade by hand; the ledger is left as it is",
-        )
-        if balance.exchange < balance.held:
-            self._metrics.alarms("balance_short").inc()
-            log.error(
-                "balance.short",
-                account_id=str(account.id),
-                asset=asset,
-                exchange=str(balance.exchange),
-                held=str(balance.held),
-                advice="positions of the ledger hold more than there is; they cannot be sold whole",
-            )
-
-    async def _read(self, account: Account, credentials: Credentials) -> dict[str, Balance] | None:
-        await self._take(ACCOUNT_WEIGHT)
-        answer = await self._environment.venue.rest.account(credentials)
-        if not isinstance(answer, Answer) or not answer.ok or not isinstance(answer.body, dict):
-            return None
-        exchange = _amounts(answer.body)
-        async with self._pool.acquire() as connection:
-            return await balances.compared(
-                connection, account.id, self._environment.venue.environment_epoch, exchange
-            )
-
-
-def _amounts(body: Mapping[str, Any]) -> dict[str, Decimal]:
-    """Read the balances of an account, free and locked together.
-
-    Raises:
-        UnreadablePayloadError: they are of another form.
-
-    """
-    try:
-        return {
-            str(one["asset"]): parse_decimal(one["free"]) + parse_decimal(one["locked"])
-            for one in body["balances"]
-        }
-    except (KeyError, TypeError, ValueError):
-        raise UnreadablePayloadError("the balances are of another form") from None

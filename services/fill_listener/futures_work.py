@@ -10,13 +10,15 @@ import structlog
 from services.fill_listener.funding import Funding
 from services.fill_listener.margin import Margin
 from services.fill_listener.strangers import Strangers
+from services.fill_listener.visits import Visits
+from services.fill_listener.wallets import Wallets
 from shared.domain.fill import UnreadablePayloadError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from uuid import UUID
 
-    from services.fill_listener.accounts import Accounts
+    from services.fill_listener.accounts import Account, Accounts
     from services.fill_listener.apply import Arrival, Item
     from services.fill_listener.foreign import Foreign
     from services.fill_listener.pace import Pace
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from shared.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
+
+WALLETS_EVERY_S = 3600.0
+WALLET_WEIGHT = 5
 
 
 class FuturesWork:
@@ -62,12 +67,19 @@ class FuturesWork:
             environment, rest, accounts, pool, pace, on_difference=strangers.visits.want, metrics=metrics
         )
         self._visits = (strangers.visits, self._funding.visits, self._margin.visits)
+        self._wallets = Wallets(environment, pool, lambda: pace.take(WALLET_WEIGHT), metrics)
+        self._wallet_rounds = Visits("wallets", environment, accounts, self._compare, every_s=WALLETS_EVERY_S)
 
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for visits in self._visits:
+            for visits in (*self._visits, self._wallet_rounds):
                 tasks.create_task(visits.run())
+
+    async def _compare(self, accounts: Sequence[Account]) -> None:
+        for account in accounts:
+            if account.credentials is not None:
+                await self._wallets.compare(account.id, account.credentials)
 
     def want(self, account_id: UUID) -> None:
         """Ask for everything of an account that may have been missed: nobody listened for a while."""

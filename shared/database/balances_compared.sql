@@ -9,8 +9,8 @@ WITH held AS (
 ), short AS (
     SELECT b.account_id, b.asset, b.exchange, t.held
       FROM held AS t
-      JOIN bridge.balance AS b USING (account_id, environment_epoch, asset)
-     WHERE b.exchange < t.held
+      JOIN bridge.wallet AS b USING (account_id, environment_epoch, asset)
+     WHERE b.market = 'spot' AND b.exchange < t.held
        AND NOT EXISTS (SELECT FROM bridge.fill AS f
                         WHERE f.account_id = b.account_id AND f.market = 'spot' AND f.stored_at > b.checked_at)
 ), changed AS (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from services.fill_listener import background
+from services.fill_listener import background, wallets
 from services.fill_listener.background import period_s
 from tests.listening import LocalMarket, local_market, until
 
@@ -24,7 +24,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reconciliation.md"
 @pytest.fixture
 async def market(bridge_database: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LocalMarket]:
     monkeypatch.setattr(background, "SHORTEST_S", 0.1)
-    monkeypatch.setattr(background, "CONFIRM_S", 0.1)
+    monkeypatch.setattr(wallets, "CONFIRM_S", 0.1)
     monkeypatch.setattr(background, "WEIGHT_PER_S", 10_000.0)
     async with local_market(bridge_database, monkeypatch) as running:
         yield running
@@ -37,7 +37,7 @@ async def test_what_no_event_told_is_found_and_only_reported(market: LocalMarket
     await trader.filled(await trader.buy("0.5"))
 
     async def compared() -> bool:
-        query = "SELECT ledger = 0.4995 FROM bridge.balance WHERE asset = 'BTC'"
+        query = "SELECT ledger = 0.4995 FROM bridge.wallet WHERE asset = 'BTC'"
         return bool(await market.pool.fetchval(query))
 
     await until(compared, "the balance was read after the fill")

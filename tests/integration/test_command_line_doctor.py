@@ -261,13 +261,13 @@ def test_what_an_account_lacks_is_told(
     assert examine(terminal, "--offline")["balances"]["level"] == "ok"
     with psycopg.connect(database, autocommit=True) as admin:
         admin.execute(
-            "INSERT INTO bridge.balance (account_id, environment_epoch, asset, exchange, ledger) "
-            "VALUES (%s, 1, 'BTC', 0.004, 0.004995)",
+            "INSERT INTO bridge.wallet (account_id, market, environment_epoch, asset, exchange, ledger) "
+            "VALUES (%s, 'spot', 1, 'BTC', 0.004, 0.004995)",
             [account[1]],
         )
         found = examine(terminal, "--offline", code=ExitCode.FAILED)["balances"]
         assert "holds 0.004 BTC, its open positions 0.004995" in found["says"]
-        admin.execute("UPDATE bridge.balance SET exchange = 1")
+        admin.execute("UPDATE bridge.wallet SET exchange = 1")
         admin.execute(
             "INSERT INTO bridge.event (kind, account_id) VALUES ('balance_differs', %s)", [account[1]]
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from services.fill_listener import margin, reconcile, share_out
+from services.fill_listener import futures_work, margin, reconcile, share_out, wallets
 from services.fill_listener.markets import MarketListeners
 from shared.binance import futures_stream
 from shared.database import futures
@@ -344,6 +344,33 @@ async def test_funding_is_recorded_once(market: FuturesMarket, bot: Bot) -> None
     await until(lambda: _some(market, named), "its id is known")
     (row,) = await market.local.pool.fetch(query)
     assert row["amount"] < 0
+
+
+async def test_the_wallet_is_profit_fees_and_funding(
+    market: FuturesMarket, bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bought, funded, sold: the ledger explains the wallet; money from outside is told, and not corrected."""
+    monkeypatch.setattr(futures_work, "WALLETS_EVERY_S", 0.2)
+    monkeypatch.setattr(wallets, "CONFIRM_S", 0.2)
+    trader = await market.trader(bot, "alice")
+    await market.listen()
+    first = "SELECT 1 FROM bridge.wallet WHERE market = 'futures'"
+    await until(lambda: _some(market, first), "a first look was taken")
+    await trader.status(await trader.trade("buy", "0.1"), "filled")
+    await market.admin("POST", "/futures/funding", {"symbol": "BTCUSDT", "rate": "0.0001"})
+    await until(lambda: _some(market, "SELECT 1 FROM bridge.funding"), "the funding is recorded")
+    await market.price("71000")
+    await trader.status(await trader.trade("sell", "0.1", reduceOnly="true"), "filled")
+    explained = (
+        "SELECT 1 FROM bridge.wallet "
+        "WHERE market = 'futures' AND asset = 'USDT' AND ledger > 50 AND exchange - ledger = 100000"
+    )
+    await until(lambda: _some(market, explained), "profit, fees and funding are all that moved the wallet")
+    assert await events(market, "balance_differs") == 0
+    deposit = {"account": "alice", "asset": "USDT", "delta": "5", "market": "futures"}
+    await market.admin("POST", "/balances", deposit)
+    told = "SELECT 1 FROM bridge.event WHERE kind = 'balance_differs' AND (data ->> 'change')::numeric = 5"
+    await until(lambda: _some(market, told), "the deposit is told")
 
 
 async def _some(market: FuturesMarket, query: str) -> bool:

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from services.fill_listener import background, foreign
+from services.fill_listener import foreign, wallets
 from services.local_exchange.symbols import default_symbols
 from services.order_executor import prepare
 from services.order_executor.rate import Grant
@@ -158,7 +158,16 @@ READERS = (
         "setting", lambda b: setting_holds(answered(b)), whole("futures", "doc-rest-change_initial_leverage")
     ),
     Reader("foreign order", lambda o: foreign.listed(o, UUID(int=1), Market.SPOT), spot("rest__query-order")),
-    Reader("balances", background._amounts, whole("spot", "rest__account-information__response")),
+    Reader(
+        "balances",
+        lambda b: wallets.amounts(b, Market.SPOT),
+        whole("spot", "rest__account-information__response"),
+    ),
+    Reader(
+        "wallet",
+        lambda b: wallets.amounts(b, Market.FUTURES),
+        whole("futures", "doc-rest-account_information_v3"),
+    ),
     Reader("free", lambda a: prepare._free(a, "BTC"), whole("spot", "rest__account-information__response")),
 )
 
