@@ -47,6 +47,6 @@ USER 10001:10001
 WORKDIR /tmp
 EXPOSE 9464
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=2s --timeout=5s --start-period=10s --retries=5 \
+HEALTHCHECK --interval=5s --timeout=5s --start-period=10s --retries=3 \
     CMD ["python", "-I", "-S", "/opt/bridge/healthy.py"]
 CMD ["bridge", "--help"]
