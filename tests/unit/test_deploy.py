@@ -167,6 +167,17 @@ def test_compositions_set_only_variables_that_exist_and_no_secret(composition: s
             assert not secret or variable.endswith("_FILE"), (name, variable)
 
 
+@pytest.mark.parametrize("composition", ["compose.testnet.yaml", "compose.beside-bot.yaml"])
+def test_every_variable_can_be_set_in_one_file(composition: str) -> None:
+    """`bridge.env` is read, and nothing in the composition counts more than what stands there."""
+    for name in ("order_executor", "fill_listener"):
+        service = resolved(composition)[name]
+        assert service["env_file"] == [{"path": "bridge.env", "required": False}]
+        assert not [
+            variable for variable in service["environment"] if variable.startswith(("BRIDGE_", "OTEL_"))
+        ]
+
+
 def test_the_image_is_pinned_unprivileged_and_needs_no_frontend_from_a_registry() -> None:
     """What the Dockerfile promises its users."""
     text = (ROOT / "Dockerfile").read_text()
