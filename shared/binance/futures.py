@@ -1,18 +1,14 @@
-"""USDⓈ-M futures REST requests (Binance USDⓈ-M Futures docs, /fapi); each gives an `Answer` or a failure.
+"""The futures market's own questions (Binance USDⓈ-M Futures docs, /fapi); those of both are in `questions`.
 
-The methods a spot order needs too have the names and arguments of `SpotRest`, so that whoever sends, asks and
-follows need not know the market. Conditional orders live in a service of their own with ids of their own
-(docs, "New Algo Order"); what such an order becomes when it triggers is an ordinary order whose
-`clientOrderId` is the `clientAlgoId`.
+Conditional orders live in a service of their own with ids of their own (docs, "New Algo Order"); what such an
+order becomes when it triggers is an ordinary order whose `clientOrderId` is the `clientAlgoId`.
 """
 
 from collections.abc import Sequence
 from typing import Final
 
-import httpx
-
-from shared.binance.clock_offset import Clock
-from shared.binance.rest import Admit, Answer, Observer, RestEndpoint, Result, chosen
+from shared.binance.questions import Paths, Questions
+from shared.binance.rest import Answer, Result, chosen
 from shared.binance.sign import Credentials
 from shared.binance.transport import MAX_ANSWER_BYTES
 
@@ -24,67 +20,25 @@ NO_CHANGE: Final = frozenset({-4046, -4059})
 _ALL_SYMBOLS_BYTES: Final = 32 * 1024 * 1024  # 1.1 MB in 2026; there is no way to ask for fewer symbols
 
 
-class FuturesRest:
-    """The USDⓈ-M futures market behind one base URL.
+class FuturesRest(Questions):
+    """The USDⓈ-M futures market behind one base URL."""
 
-    Args:
-        transport: see `rest.RestEndpoint`.
-        base_url: scheme and host, e.g. https://fapi.binance.com or https://demo-fapi.binance.com.
-        clock: the exchange's clock, shared by everything that signs for this base URL.
-        recv_window_ms: recvWindow of the questions; the order brings its own.
-        observe: see `rest.RestEndpoint`.
-        admit: see `rest.RestEndpoint`.
-
-    """
-
-    def __init__(
-        self,
-        transport: httpx.AsyncBaseTransport,
-        base_url: str,
-        clock: Clock,
-        recv_window_ms: int = 5000,
-        observe: Observer | None = None,
-        admit: Admit | None = None,
-    ) -> None:
-        self._rest = RestEndpoint(transport, base_url, clock, recv_window_ms, observe, admit)
-
-    @property
-    def base_url(self) -> str:
-        """Scheme and host, as stored on an attempt."""
-        return self._rest.base_url
-
-    @property
-    def clock(self) -> Clock:
-        """The exchange's clock as far as this process knows it."""
-        return self._rest.clock
-
-    async def ping(self) -> Result:
-        """Ask whether the exchange answers (weight 1)."""
-        return await self._rest.public("/fapi/v1/ping")
-
-    async def server_time(self) -> Result:
-        """Ask the time and let the clock learn from the answer (weight 1).
-
-        `exchangeInfo` has a `serverTime` too, which is days old on the demo exchange; it is never used.
-        """
-        return await self._rest.time("/fapi/v1/time")
+    PATHS = Paths(
+        ping="/fapi/v1/ping",
+        time="/fapi/v1/time",
+        book_ticker="/fapi/v1/ticker/bookTicker",
+        depth="/fapi/v1/depth",
+        ticker_price="/fapi/v2/ticker/price",
+        order="/fapi/v1/order",
+        open_orders="/fapi/v1/openOrders",
+        all_orders="/fapi/v1/allOrders",
+        trades="/fapi/v1/userTrades",
+    )
 
     async def exchange_info(self, symbols: Sequence[str] = ()) -> Result:
         """Ask for filters and limits (weight 1) of all symbols; the exchange ignores a choice of symbols."""
         extensions = {MAX_ANSWER_BYTES: _ALL_SYMBOLS_BYTES}
         return await self._rest.public("/fapi/v1/exchangeInfo", extensions=extensions)
-
-    async def book_ticker(self, symbol: str | None = None) -> Result:
-        """Ask for best bid and ask (weight 2) of one symbol, or (5) of all."""
-        return await self._rest.public("/fapi/v1/ticker/bookTicker", chosen(symbol=symbol))
-
-    async def depth(self, symbol: str, limit: int) -> Result:
-        """Ask for the best levels of both sides of the book (weight 20 for 1000)."""
-        return await self._rest.public("/fapi/v1/depth", {"symbol": symbol, "limit": limit})
-
-    async def ticker_price(self, symbol: str | None = None) -> Result:
-        """Ask for the last price (weight 1) of one symbol, or (2) of all."""
-        return await self._rest.public("/fapi/v2/ticker/price", chosen(symbol=symbol))
 
     async def place_order(
         self, signed_query: str, api_key: str, *, first_byte_before: float | None = None
@@ -100,70 +54,8 @@ class FuturesRest:
 
         """
         conditional = CONDITIONAL in signed_query.split("&")
-        path = "/fapi/v1/algoOrder" if conditional else "/fapi/v1/order"
+        path = "/fapi/v1/algoOrder" if conditional else self.PATHS.order
         return await self._rest.post_once(path, signed_query, api_key, first_byte_before=first_byte_before)
-
-    async def order(
-        self,
-        credentials: Credentials,
-        symbol: str,
-        *,
-        client_order_id: str | None = None,
-        order_id: int | None = None,
-    ) -> Result:
-        """Ask for one plain order (weight 1); forgotten after 3 days if cancelled or expired unfilled."""
-        params = chosen(symbol=symbol, orderId=order_id, origClientOrderId=client_order_id)
-        return await self._rest.signed("GET", "/fapi/v1/order", params, credentials)
-
-    async def cancel_order(
-        self,
-        credentials: Credentials,
-        symbol: str,
-        *,
-        client_order_id: str | None = None,
-        order_id: int | None = None,
-    ) -> Result:
-        """Cancel one plain order (weight 1)."""
-        params = chosen(symbol=symbol, orderId=order_id, origClientOrderId=client_order_id)
-        return await self._rest.signed("DELETE", "/fapi/v1/order", params, credentials)
-
-    async def open_orders(self, credentials: Credentials, symbol: str | None = None) -> Result:
-        """Ask for the open plain orders of one symbol (weight 1) or of all (40); no conditional ones."""
-        return await self._rest.signed("GET", "/fapi/v1/openOrders", chosen(symbol=symbol), credentials)
-
-    async def all_orders(
-        self,
-        credentials: Credentials,
-        symbol: str,
-        *,
-        from_order_id: int | None = None,
-        start_ms: int | None = None,
-        end_ms: int | None = None,
-        limit: int = 1000,
-    ) -> Result:
-        """Ask for plain orders of any state (weight 5), from an order id on or within 7 days."""
-        params = chosen(symbol=symbol, orderId=from_order_id, startTime=start_ms, endTime=end_ms, limit=limit)
-        return await self._rest.signed("GET", "/fapi/v1/allOrders", params, credentials)
-
-    async def my_trades(
-        self,
-        credentials: Credentials,
-        symbol: str,
-        *,
-        order_id: int | None = None,
-        from_id: int | None = None,
-        start_ms: int | None = None,
-        end_ms: int | None = None,
-        limit: int = 1000,
-    ) -> Result:
-        """Ask for trades (weight 5), the oldest first: to go on, ask from the last trade id + 1.
-
-        Times cover 7 days at most and exclude `from_id`; nothing is older than three months.
-        """
-        params = chosen(
-            symbol=symbol, orderId=order_id, fromId=from_id, startTime=start_ms, endTime=end_ms, limit=limit
-        )
-        return await self._rest.signed("GET", "/fapi/v1/userTrades", params, credentials)
 
     async def algo_order(self, credentials: Credentials, client_algo_id: str) -> Result:
         """Ask for one conditional order (weight 1).
