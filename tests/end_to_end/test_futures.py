@@ -97,6 +97,7 @@ def test_reduce_only_without_a_position_is_rejected(trader: Trader) -> None:
         ("SOL/USDT", "stop_market", "0.97"),
         ("ETH/USDT", "stop_limit", "0.97"),
         ("BNB/USDT", "stop_market", "1.03"),
+        ("DOGE/USDT", "stop_limit", "1.03"),
     ],
 )
 def test_protective_order_triggers(trader: Trader, symbol: str, kind: str, factor: str) -> None:
