@@ -24,8 +24,8 @@ from shared.domain.reading import Held, Unit
 from shared.domain.sizing import Book, Sized, UnitPolicy, size
 from shared.domain.symbol import parse_instrument
 from shared.domain.verdicts import Rejected, Waiting
+from tests.order_rows import futures_row as row
 from tests.property.test_sizing import COLUMN, NobodyVerifies, books, scaled
-from tests.unit.test_futures_orders import row
 
 CONTRACTS = default_contracts()
 

@@ -32,7 +32,7 @@ from shared.futures_settings import FuturesSettings
 from shared.settings import GuardSettings, ProtocolSettings, load
 from shared.telemetry.metrics import Metrics
 from tests.intended import epoch_of, peek
-from tests.unit.test_sizing import BTC
+from tests.order_rows import BTC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,10 +5,8 @@ The judge is the local exchange's own parameter parsing and filters, which share
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
@@ -18,11 +16,12 @@ from services.local_exchange.filters import check_converted_quantity, check_filt
 from services.local_exchange.orders import ZERO
 from services.local_exchange.parameters import order_request
 from services.local_exchange.symbols import Symbol, default_symbols
-from shared.domain.order import Market, OrderType, PendingOrder, Side
+from shared.domain.order import OrderType, PendingOrder, Side
 from shared.domain.reading import WHOLE_BASE_TOLERANCE, WHOLE_QUOTE_TOLERANCE, Held, Unit
 from shared.domain.sizing import Book, Sized, UnitPolicy, size
 from shared.domain.symbol import parse_instrument
 from shared.domain.verdicts import Rejected, Waiting
+from tests.order_rows import row
 
 if TYPE_CHECKING:
     from services.local_exchange.futures.contracts import Contract
@@ -85,13 +84,8 @@ def cases(draw: st.DrawFn) -> tuple[Symbol, PendingOrder, Book, Held | None, Uni
         part = Decimal(draw(st.sampled_from(["1", "0.5", "1.004", "0.97"])))
         whole = st.sampled_from([held.size * part, held.size * part * book.bid])
         amounts = st.one_of(amounts, whole.map(lambda one: max(one.quantize(COLUMN), COLUMN)))
-    order = PendingOrder(
-        id=UUID(int=1),
-        user_id=UUID(int=2),
-        strategy_id=None,
-        account_id=UUID(int=3),
+    order = row(
         symbol=f"{symbol.base}/{symbol.quote}",
-        market=Market.SPOT,
         side=side,
         type=draw(st.sampled_from(OrderType)),
         amount=draw(amounts),
@@ -99,9 +93,6 @@ def cases(draw: st.DrawFn) -> tuple[Symbol, PendingOrder, Book, Held | None, Uni
         stop_price=draw(prices),
         reduce_only=draw(st.sampled_from([False, False, False, True])),
         agent_id=draw(st.sampled_from(["", "fixture"])),
-        reasoning="",
-        parent_order_id=None,
-        created_at=datetime(2026, 11, 1, tzinfo=UTC),
     )
     policy = draw(st.sampled_from([UnitPolicy(), UnitPolicy(by_agent={"fixture": Unit.BASE})]))
     return symbol, order, book, held, policy

@@ -21,7 +21,7 @@ from shared.domain.futures_orders import PositionMode
 from shared.domain.futures_settings import chosen_leverage
 from shared.domain.verdicts import Code, Rejected, Waiting
 from shared.futures_settings import FuturesSettings
-from tests.unit.test_prepare import ENTRY
+from tests.order_rows import ENTRY
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -3,75 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from decimal import Decimal
-from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.filters import Filters, Notional, PercentPrice, StepRange
+from shared.domain.filters import StepRange
 from shared.domain.futures_orders import PositionMode, mode_of, position_side
 from shared.domain.order import Market, OrderType, PendingOrder, Side
 from shared.domain.reading import Held
 from shared.domain.sizing import Book, Sized, size
-from shared.domain.symbol import Instrument
 from shared.domain.verdicts import Code, Rejected, Waiting
+from tests.order_rows import BTC_PERPETUAL as BTC
+from tests.order_rows import futures_row as row
 
 D = Decimal
 ONE_WAY, HEDGE = PositionMode.ONE_WAY, PositionMode.HEDGE
-BTC = Instrument(
-    symbol="BTCUSDT",
-    base="BTC",
-    quote="USDT",
-    status="TRADING",
-    base_precision=3,
-    quote_precision=8,
-    order_types=frozenset(
-        {
-            "LIMIT",
-            "MARKET",
-            "STOP",
-            "STOP_MARKET",
-            "TAKE_PROFIT",
-            "TAKE_PROFIT_MARKET",
-            "TRAILING_STOP_MARKET",
-        }
-    ),
-    quote_order_qty_allowed=False,
-    filters=Filters(
-        price=StepRange(D("261.10"), D("809484"), D("0.10")),
-        lot_size=StepRange(D("0.001"), D(1000), D("0.001")),
-        market_lot_size=StepRange(D("0.001"), D(120), D("0.001")),
-        notional=Notional("MIN_NOTIONAL", D(50)),
-        percent_price=PercentPrice("PERCENT_PRICE", (None, D("1.05")), (D("0.95"), None)),
-    ),
-    contract="PERPETUAL",
-)
 BOOK = Book(D("69999.9"), D(70000))
-
-
-def row(**changes: object) -> PendingOrder:
-    plain = PendingOrder(
-        id=UUID(int=1),
-        user_id=UUID(int=2),
-        strategy_id=None,
-        account_id=UUID(int=3),
-        symbol="BTC/USDT",
-        market=Market.FUTURES,
-        side=Side.BUY,
-        type=OrderType.MARKET,
-        amount=D(350),
-        price=D(0),
-        stop_price=D(0),
-        reduce_only=False,
-        agent_id="",
-        reasoning="",
-        parent_order_id=None,
-        created_at=datetime(2026, 11, 1, tzinfo=UTC),
-    )
-    return replace(plain, **changes)  # type: ignore[arg-type]
 
 
 def sized(order: PendingOrder, held: Held | None = None, mode: PositionMode = ONE_WAY) -> Sized:

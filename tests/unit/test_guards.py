@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID
 
@@ -28,26 +28,9 @@ from shared.domain.verdicts import (
     shown,
     wait,
 )
+from tests.order_rows import ROW
 
 D = Decimal
-ROW = PendingOrder(
-    id=UUID(int=1),
-    user_id=UUID(int=2),
-    strategy_id=None,
-    account_id=UUID(int=3),
-    symbol="BTC/USDT",
-    market=Market.SPOT,
-    side=Side.BUY,
-    type=OrderType.MARKET,
-    amount=D(350),
-    price=D(0),
-    stop_price=D(0),
-    reduce_only=False,
-    agent_id="",
-    reasoning="",
-    parent_order_id=None,
-    created_at=datetime(2026, 11, 1, tzinfo=UTC),
-)
 ACCOUNT = AccountFacts(
     UUID(int=3), UUID(int=2), "binance", is_active=True, is_testnet=True, key_readable=True
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -17,69 +17,21 @@ from services.order_executor.prepare import Preparer
 from shared.binance.clock_offset import Clock
 from shared.binance.rest import TransportFailure
 from shared.binance.sign import Credentials
-from shared.database.outbox import AccountRow, Key, ReadyEntry
 from shared.domain.attempt import MAX_ATTEMPTS
 from shared.domain.classify import Pause
-from shared.domain.order import Market, OrderType, PendingOrder, Side
+from shared.domain.order import Market
 from shared.domain.sizing import Book
 from shared.domain.symbol import Instrument, index_instruments
 from shared.domain.verdicts import Code, Held, Rejected, Verdict, Waiting
 from shared.futures_settings import FuturesSettings
 from shared.settings import GuardSettings, ProtocolSettings, load
 from shared.telemetry.metrics import Metrics
-from tests.unit.test_sizing import BTC
+from tests.order_rows import BTC, ENTRY, ROW
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 D = Decimal
-ACCOUNT = UUID(int=3)
-USER = UUID(int=2)
-ROW = PendingOrder(
-    id=UUID(int=1),
-    user_id=USER,
-    strategy_id=None,
-    account_id=ACCOUNT,
-    symbol="BTC/USDT",
-    market=Market.SPOT,
-    side=Side.BUY,
-    type=OrderType.MARKET,
-    amount=D(350),
-    price=D(0),
-    stop_price=D(0),
-    reduce_only=False,
-    agent_id="",
-    reasoning="",
-    parent_order_id=None,
-    created_at=datetime(2026, 11, 1, tzinfo=UTC),
-)
-ENTRY = ReadyEntry(
-    entry_id=1,
-    key=Key(ACCOUNT, "spot", "BTCUSDT"),
-    order=ROW,
-    row_version=("1", "(0,1)"),
-    account=AccountRow(USER, "binance", b"", b"", is_testnet=True, is_active=True, version="7"),
-    attempts=0,
-    counted=0,
-    adopted=False,
-    age=timedelta(seconds=1),
-    twin_of=None,
-    twin_apart=None,
-    user_active=True,
-    user_settings={},
-    breaker=None,
-    sent_last_minute=0,
-    strategy_capital=None,
-    parent_filled=D(0),
-    quarantined_until=None,
-    as_taken_in=True,
-    halt=None,
-    reduce_only=None,
-    taken_in_at=datetime(2026, 11, 1, tzinfo=UTC),
-    waiting_code=None,
-    waiting_sentence=None,
-    trace=None,
-)
 CHILD = replace(ENTRY, order=replace(ROW, parent_order_id=UUID(int=5)))
 
 

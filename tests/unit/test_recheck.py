@@ -21,7 +21,7 @@ from shared.domain.attempt import client_order_id
 from shared.domain.order import Market
 from shared.domain.states import EntryState
 from shared.domain.symbol import index_instruments
-from tests.unit.test_sizing import BTC
+from tests.order_rows import BTC
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -3,39 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from decimal import Decimal
-from uuid import UUID
 
 import pytest
 
-from shared.domain.filters import Filters, Holdings, Notional, PercentPrice, StepRange
+from shared.domain.filters import Holdings, StepRange
 from shared.domain.order import Market, OrderType, PendingOrder, Side
 from shared.domain.reading import Held, Unit
 from shared.domain.sizing import Book, Sized, UnitPolicy, reduces, size
-from shared.domain.symbol import Instrument
 from shared.domain.verdicts import Code, Rejected, Waiting
+from tests.order_rows import BTC, row
 
 D = Decimal
-BTC = Instrument(
-    symbol="BTCUSDT",
-    base="BTC",
-    quote="USDT",
-    status="TRADING",
-    base_precision=8,
-    quote_precision=8,
-    order_types=frozenset(
-        {"LIMIT", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT"}
-    ),
-    quote_order_qty_allowed=True,
-    filters=Filters(
-        price=StepRange(D("0.01"), D(1000000), D("0.01")),
-        lot_size=StepRange(D("0.00001"), D(9000), D("0.00001")),
-        market_lot_size=StepRange(D(0), D(120), D(0)),
-        notional=Notional("NOTIONAL", D(5), D(9000000)),
-        percent_price=PercentPrice("PERCENT_PRICE_BY_SIDE", (D("0.2"), D(5)), (D("0.2"), D(5))),
-    ),
-)
 DOGE = replace(
     BTC,
     symbol="DOGEUSDT",
@@ -49,28 +28,6 @@ DOGE = replace(
 )
 BOOK = Book(D(69990), D(70000))
 DOGE_BOOK = Book(D("0.1"), D("0.10001"))
-
-
-def row(**changes: object) -> PendingOrder:
-    plain = PendingOrder(
-        id=UUID(int=1),
-        user_id=UUID(int=2),
-        strategy_id=None,
-        account_id=UUID(int=3),
-        symbol="BTC/USDT",
-        market=Market.SPOT,
-        side=Side.BUY,
-        type=OrderType.MARKET,
-        amount=D(350),
-        price=D(0),
-        stop_price=D(0),
-        reduce_only=False,
-        agent_id="",
-        reasoning="",
-        parent_order_id=None,
-        created_at=datetime(2026, 11, 1, tzinfo=UTC),
-    )
-    return replace(plain, **changes)  # type: ignore[arg-type]
 
 
 def sized(verdict: object) -> Sized:
