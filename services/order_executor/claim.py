@@ -136,7 +136,9 @@ class Claimer:
                 # Cleared before the look: what arrives while we look wakes us again.
                 self._take_in.wake.clear()
                 try:
-                    await self._claim_all(sends, draining)
+                    # One connection for all of it: giving one back and taking another costs an order time.
+                    async with self._pool.acquire() as connection:
+                        await self._claim_all(connection, sends, draining)
                 except DATABASE_AWAY as error:
                     log.warning("claim.database_away", error=str(error))
                     await asyncio.sleep(RETRY_S)
@@ -145,7 +147,9 @@ class Claimer:
                     # The rows stay where they are; the sweep brings us back.
                     log.warning("claim.failed", error=str(error), advice="run `bridge doctor`")
 
-    async def _claim_all(self, sends: asyncio.TaskGroup, draining: asyncio.Event) -> None:
+    async def _claim_all(
+        self, connection: Connection, sends: asyncio.TaskGroup, draining: asyncio.Event
+    ) -> None:
         """Claim until nothing is ready or no slot is free.
 
         Rows that wait are passed over, so that however many of them there are, those behind are reached; as
@@ -155,21 +159,22 @@ class Claimer:
         self._peeker.begin()
         while not draining.is_set():
             if not self._slots.free:
-                await self._peeker.search()
+                await self._peeker.search(connection)
                 return
-            looked = await self._claim_once()
+            looked = await self._claim_once(connection)
             for order in looked.claimed:
                 sends.create_task(self._sender.send(order))
             if looked.claimed:
                 await asyncio.sleep(0)  # their first bytes leave before anything else is done
-            await self._note_waiting(looked.waiting)
+            if looked.waiting:  # told once what was claimed is on its way
+                await outbox.note_waiting(connection, looked.waiting)
             if looked.passed_over:
                 # The bot holds these rows open, or changed them since the peek: look again in a moment.
                 asyncio.get_running_loop().call_later(RETRY_S, self._take_in.look_again)
             progress = progress or bool(looked.claimed or looked.settled)
             if not self._peeker.is_over():
                 continue
-            await self._peeker.search()
+            await self._peeker.search(connection)
             if not self._peeker.is_over():
                 continue
             self._peeker.end()
@@ -178,15 +183,19 @@ class Claimer:
             progress = False
             self._peeker.begin()
 
-    async def _claim_once(self) -> _Looked:
+    async def _claim_once(self, connection: Connection) -> _Looked:
         epoch = self._epochs.epoch or await self._epochs.look()
-        entries = await self._peeker.look(self._slots.free)
+        entries = await self._peeker.look(connection, self._slots.free)
         if not entries:
             return _Looked()
         await failpoints.reached("prepare.peeked")
         peeked = datetime.now(UTC)
         # Each on its own: one account's slow answer must not cost the others more than its own time limit.
-        looked_at = await asyncio.gather(*(self._preparer.prepare(entry) for entry in entries))
+        looked_at = (
+            await asyncio.gather(*(self._preparer.prepare(entry) for entry in entries))
+            if len(entries) > 1
+            else [await self._preparer.prepare(entries[0])]  # a single row waits for no task of its own
+        )
         verdicts = [
             await self._rates.grant(verdict) if isinstance(verdict, Prepared) else verdict
             for verdict in keep_to_rate(looked_at, self._max_per_minute)
@@ -197,28 +206,17 @@ class Claimer:
         dropped = 0
         try:
             await failpoints.reached("prepare.sized")
-            async with self._pool.acquire() as connection:
-                settled = await self._verdicts.carry_out(
-                    connection, list(zip(entries, verdicts, strict=True)), look
-                )
-                if prepared:
-                    claimed, dropped = await self._claim(connection, prepared, epoch, look)
+            settled = await self._verdicts.carry_out(
+                connection, list(zip(entries, verdicts, strict=True)), look
+            )
+            if prepared:
+                claimed, dropped = await self._claim(connection, prepared, epoch, look)
         finally:
             mine = {order.intent.order_id for order in claimed}
             self._rates.not_claimed(o.entry.order.id for o in prepared if o.entry.order.id not in mine)
         passed_over = len(prepared) - len(claimed) - dropped
         waiting = [(e, v) for e, v in zip(entries, verdicts, strict=True) if isinstance(v, Waiting)]
         return _Looked(claimed, passed_over, settled + dropped, waiting)
-
-    async def _note_waiting(self, waiting: Sequence[tuple[ReadyEntry, Waiting]]) -> None:
-        """Keep with the entries why they wait, once what was claimed is on its way."""
-        if not waiting:
-            return
-        try:
-            async with self._pool.acquire() as connection:
-                await outbox.note_waiting(connection, waiting)
-        except (*DATABASE_AWAY, asyncpg.PostgresError) as error:
-            log.warning("waiting.not_noted", error=str(error))  # the next look notes it
 
     async def _claim(
         self, connection: Connection, prepared: Sequence[Prepared], epoch: Epoch, look: trail.Look

@@ -124,7 +124,7 @@ class Executor:
             metrics,
             tracing,
             take_in=self._take_in,
-            peeker=Peeker(pool, protocol, metrics, accounts, self._take_in, self._slots, most_per_minute),
+            peeker=Peeker(protocol, metrics, accounts, self._take_in, self._slots, most_per_minute),
             epochs=self._epochs,
             preparer=Preparer(configuration, pool, self._venues, keys, self._pauses, futures),
             verdicts=Verdicts(metrics, tracing, self._take_in.backlog),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from services.order_executor.slots import Slots
     from services.order_executor.take_in import TakeIn
-    from shared.database.connect import Pool
+    from shared.database.connect import Connection
     from shared.database.outbox import Key, ReadyEntry
     from shared.settings import ProtocolSettings
     from shared.telemetry.metrics import Metrics
@@ -34,7 +34,6 @@ class Peeker:
     """Looks at the outbox pass by pass; in one pass every known key is asked once.
 
     Args:
-        pool: work connections.
         protocol: windows.
         metrics: of this process.
         accounts: served by this process; None = all.
@@ -46,7 +45,6 @@ class Peeker:
 
     def __init__(
         self,
-        pool: Pool,
         protocol: ProtocolSettings,
         metrics: Metrics,
         accounts: list[UUID] | None,
@@ -54,7 +52,6 @@ class Peeker:
         slots: Slots,
         max_per_minute: int,
     ) -> None:
-        self._pool = pool
         self._protocol = protocol
         self._metrics = metrics
         self._accounts = accounts
@@ -75,7 +72,7 @@ class Peeker:
         """Whether every known key without an order in flight was asked in this pass."""
         return not self._take_in.news and not self._next(1)
 
-    async def look(self, most: int) -> list[ReadyEntry]:
+    async def look(self, connection: Connection, most: int) -> list[ReadyEntry]:
         """Return the first ready rows of the keys whose turn it is, at most so many.
 
         Rows that name another account, symbol or side than when they were taken in are not among them.
@@ -85,22 +82,21 @@ class Peeker:
         news, self._take_in.news = self._take_in.news, False
         if not (keys or news):
             return []
-        async with self._pool.acquire() as connection:
-            entries = await outbox.peek(
-                connection,
-                low_water=self._take_in.low_water if news else None,
-                keys=keys,
-                limit=most,
-                max_key_block=self._protocol.max_key_block,
-                twin_window=self._protocol.twin_window,
-                max_per_minute=self._max_per_minute,
-                accounts=self._accounts,
-            )
-            changed = [entry.entry_id for entry in entries if not entry.as_taken_in]
-            if changed:
-                log.warning("peek.row_changed", entries=changed)
-                if await outbox.take_in_again(connection, changed):
-                    self._take_in.look_again()
+        entries = await outbox.peek(
+            connection,
+            low_water=self._take_in.low_water if news else None,
+            keys=keys,
+            limit=most,
+            max_key_block=self._protocol.max_key_block,
+            twin_window=self._protocol.twin_window,
+            max_per_minute=self._max_per_minute,
+            accounts=self._accounts,
+        )
+        changed = [entry.entry_id for entry in entries if not entry.as_taken_in]
+        if changed:
+            log.warning("peek.row_changed", entries=changed)
+            if await outbox.take_in_again(connection, changed):
+                self._take_in.look_again()
         self._is_unsearched = self._is_unsearched or news
         found = [entry.key for entry in entries]
         self._take_in.backlog.served(found)
@@ -112,7 +108,7 @@ class Peeker:
                 self._metrics.wakeup.observe(entry.age.total_seconds())
         return [entry for entry in entries if entry.as_taken_in]
 
-    async def search(self) -> None:
+    async def search(self, connection: Connection) -> None:
         """Find the keys of new rows that the last look left out, if it is time for that."""
         if not self._is_unsearched:
             return
@@ -121,10 +117,7 @@ class Peeker:
             loop.call_later(again_in_s, self._take_in.wake.set)
             return
         self._searched_at, self._is_unsearched = loop.time(), False
-        async with self._pool.acquire() as connection:
-            keys = await outbox.new_keys(
-                connection, low_water=self._take_in.low_water, accounts=self._accounts
-            )
+        keys = await outbox.new_keys(connection, low_water=self._take_in.low_water, accounts=self._accounts)
         self._take_in.backlog.add(keys - self._found)
 
     def end(self) -> None:

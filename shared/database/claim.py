@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from shared.database.caps import Ask, InUse, Rate, read_dropped
 from shared.database.connect import DurableCommit
+from shared.database.ledger import as_json
 from shared.database.statements import statement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import timedelta
     from decimal import Decimal
+    from typing import Any
     from uuid import UUID
 
     from shared.database.connect import Connection
@@ -112,40 +114,46 @@ async def claim(
     async with DurableCommit(connection):
         row = await connection.fetchrow(
             statement("claim"),
-            [i.entry_id for i in intents],
-            [i.number for i in intents],
-            [i.row_version[0] for i in intents],
-            [i.row_version[1] for i in intents],
-            [i.client_order_id for i in intents],
-            [i.symbol for i in intents],
-            [i.parameters for i in intents],
-            [i.signed_at_ms for i in intents],
-            [i.base_url for i in intents],
-            [i.api_key_hash for i in intents],
-            [i.token for i in intents],
+            as_json([_row(intent) for intent in intents]),
             recv_window_ms,
             owner,
             lease,
             epoch.id,
             epoch.timeline,
             epoch.postmaster_start,
-            [i.base_asset for i in intents],
-            [i.quote_asset for i in intents],
-            [i.lot_step for i in intents],
-            [i.environment_epoch for i in intents],
-            [i.ask.quantity for i in intents],
-            [i.ask.worth for i in intents],
-            [i.ask.usd for i in intents],
-            [i.ask.is_testnet for i in intents],
-            [i.ask.position for i in intents],
-            [i.ask.exposure for i in intents],
-            [i.ask.capital for i in intents],
-            [rate.asset for rate in rates],
-            [rate.is_testnet for rate in rates],
-            [rate.usd for rate in rates],
-            [i.trace for i in intents],
+            as_json([rate._asdict() for rate in rates]),
         )
     assert row is not None
     if not row["same_epoch"]:
         raise EpochChangedError
     return Claims(frozenset(row["claimed"]), dict(read_dropped(row)))
+
+
+def _row(intent: Intent) -> dict[str, Any]:
+    """Lay out an intent for `claim.sql`; one JSON text is read faster than an array for each column."""
+    ask = intent.ask
+    return {
+        "entry_id": intent.entry_id,
+        "number": intent.number,
+        "row_xmin": intent.row_version[0],
+        "row_ctid": intent.row_version[1],
+        "client_order_id": intent.client_order_id,
+        "symbol": intent.symbol,
+        "parameters": intent.parameters,
+        "signed_at_ms": intent.signed_at_ms,
+        "base_url": intent.base_url,
+        "api_key_hash": intent.api_key_hash,
+        "token": intent.token,
+        "base_asset": intent.base_asset,
+        "quote_asset": intent.quote_asset,
+        "lot_step": intent.lot_step,
+        "environment_epoch": intent.environment_epoch,
+        "quantity": ask.quantity,
+        "worth": ask.worth,
+        "usd": ask.usd,
+        "is_testnet": ask.is_testnet,
+        "position_cap": ask.position,
+        "exposure_cap": ask.exposure,
+        "capital": ask.capital,
+        "trace": intent.trace,
+    }

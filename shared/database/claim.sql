@@ -1,27 +1,22 @@
 -- PROTOCOL 3: claim and durable attempt in one commit. One row per call, so that a mismatch of the epoch is told apart from
 -- an empty claim.
--- $1 entry ids  $2 numbers  $3 xmin  $4 ctid  $5 client order ids  $6 symbols  $7 parameters  $8 signing timestamps
--- $9 base URLs  $10 hashes of the API keys  $11 tokens  $12 recvWindow ms  $13 owner  $14 lease
--- $15 epoch  $16 timeline  $17 postmaster start  $18 base assets  $19 quote assets  $20 lot steps
--- $21 environment epochs  $22 quantities  $23 worth in quote, 0: it only reduces  $24 worth in USD  $25 on a testnet?
--- $26 caps of the position  $27 of all positions  $28 capital of the strategy (null: no strategy)
--- $29 quote assets  $30 on a testnet?  $31 what one of them is worth in USD  $32 traceparents
+-- $1 what is to be sent, as JSON (`shared/database/claim.py: Intent`; worth 0: it only reduces; capital null: no strategy)
+-- $2 recvWindow ms  $3 owner  $4 lease  $5 epoch  $6 timeline  $7 postmaster start
+-- $8 what one of each quote asset is worth in USD, as JSON
 WITH history AS MATERIALIZED (
     -- the history the worker read its rows in is still the one it writes to
     SELECT e.id, e.last_entry_id, e.is_first
       FROM bridge.epoch AS e
-     WHERE e.id = $15::integer
-       AND NOT EXISTS (SELECT FROM bridge.epoch AS newer WHERE newer.id > $15::integer)
-       AND $16::text = left(pg_walfile_name(pg_current_wal_lsn()), 8)
-       AND $17::timestamptz = pg_postmaster_start_time()
+     WHERE e.id = $5::integer
+       AND NOT EXISTS (SELECT FROM bridge.epoch AS newer WHERE newer.id > $5::integer)
+       AND $6::text = left(pg_walfile_name(pg_current_wal_lsn()), 8)
+       AND $7::timestamptz = pg_postmaster_start_time()
 ), intended AS (
-    SELECT * FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-                         $8::bigint[], $9::text[], $10::text[], $11::uuid[], $18::text[], $19::text[], $20::numeric[],
-                         $21::integer[], $22::numeric[], $23::numeric[], $24::numeric[], $25::boolean[], $26::numeric[],
-                         $27::numeric[], $28::numeric[], $32::text[])
-        AS i (entry_id, number, row_xmin, row_ctid, client_order_id, symbol, parameters, signed_at_ms, base_url,
-              api_key_hash, token, base_asset, quote_asset, lot_step, environment_epoch, quantity, worth, usd, is_testnet,
-              position_cap, exposure_cap, capital, trace)
+    SELECT * FROM json_to_recordset($1::text::json) AS i (
+        entry_id bigint, number smallint, row_xmin text, row_ctid text, client_order_id text, symbol text,
+        parameters text, signed_at_ms bigint, base_url text, api_key_hash text, token uuid, base_asset text,
+        quote_asset text, lot_step numeric, environment_epoch integer, quantity numeric, worth numeric, usd numeric,
+        is_testnet boolean, position_cap numeric, exposure_cap numeric, capital numeric, trace text)
 ), locked AS MATERIALIZED (
     -- row and entry together; a row the bot holds open is skipped, a row changed since the peek is not claimed
     SELECT i.*, e.order_id, e.account_id, e.user_id, e.strategy_id, e.market, e.side
@@ -70,7 +65,7 @@ WITH history AS MATERIALIZED (
               FROM buyer AS b
               JOIN bridge.attempt AS a ON a.user_id = b.user_id AND a.live AND a.reserved > 0) AS u
       LEFT JOIN public.exchange_accounts AS x ON x.id = u.account_id
-      LEFT JOIN unnest($29::text[], $30::boolean[], $31::numeric[]) AS r (asset, is_testnet, usd)
+      LEFT JOIN json_to_recordset($8::text::json) AS r (asset text, is_testnet boolean, usd numeric)
         ON r.asset = u.quote_asset AND r.is_testnet = coalesce(x.is_testnet, false)
 ), asked AS MATERIALIZED (
     SELECT l.*, used.position, used.exposure, used.strategy, used.unvalued
@@ -120,8 +115,8 @@ WITH history AS MATERIALIZED (
     SELECT p.* FROM passed AS p WHERE p.number > 1 OR p.order_id IN (SELECT id FROM opened)
 ), entry AS (
     UPDATE bridge.outbox AS e
-       SET state = 'sending', attempts = t.number, token = t.token, owner = $13::text,
-           lease_until = clock_timestamp() + $14::interval, not_before = NULL, reason_code = NULL, reason = NULL,
+       SET state = 'sending', attempts = t.number, token = t.token, owner = $3::text,
+           lease_until = clock_timestamp() + $4::interval, not_before = NULL, reason_code = NULL, reason = NULL,
            trace = t.trace, changed_at = clock_timestamp()
       FROM taken AS t
      WHERE e.id = t.entry_id
@@ -131,7 +126,7 @@ WITH history AS MATERIALIZED (
                                 parameters, signed_at_ms, recv_window_ms, base_url, api_key_hash, epoch, token, base_asset,
                                 quote_asset, lot_step, environment_epoch, quantity, reserved)
     SELECT t.order_id, t.number, t.client_order_id, t.account_id, t.user_id, t.strategy_id, t.market, t.symbol, t.side,
-           t.parameters, t.signed_at_ms, $12::integer, t.base_url, t.api_key_hash, $15::integer, t.token, t.base_asset,
+           t.parameters, t.signed_at_ms, $2::integer, t.base_url, t.api_key_hash, $5::integer, t.token, t.base_asset,
            t.quote_asset, t.lot_step, t.environment_epoch, t.quantity, t.worth
       FROM taken AS t JOIN entry ON entry.id = t.entry_id
  RETURNING order_id
