@@ -107,7 +107,8 @@ def test_protective_order_triggers(trader: Trader, symbol: str, kind: str, facto
     """
     position = open_long(trader, symbol, 150)
     trigger = market_price(trader, symbol, factor)
-    limit = {"price": market_price(trader, symbol, "0.96")} if kind == "stop_limit" else {}
+    near = "0.96" if factor < "1" else "1.01"  # a limit far from the price it triggers at is refused then
+    limit = {"price": market_price(trader, symbol, near)} if kind == "stop_limit" else {}
     order = future(
         trader,
         symbol,
