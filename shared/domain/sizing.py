@@ -14,19 +14,20 @@ smaller of what it holds and what the exchange says is free. Everything is round
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from decimal import Decimal
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from shared.domain import futures_orders
-from shared.domain.filters import Holdings, Proposal, check, too_small
-from shared.domain.money import ZERO, exactly, floor_to_places, floor_to_step, plain
+from shared.domain.draft import Draft, draft_of
+from shared.domain.filters import Holdings, check
+from shared.domain.money import ZERO, exactly, floor_to_places, plain
 from shared.domain.order import Market, OrderType, PendingOrder, Side
 from shared.domain.reading import Held, Reading, Unclear, Unfit, Unit, choose, read
-from shared.domain.verdicts import Code, Rejected, Waiting, reject, shown, wait
+from shared.domain.verdicts import Code, Rejected, Waiting, reject, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from decimal import Decimal
 
     from shared.domain.futures_orders import PositionMode
     from shared.domain.symbol import Instrument
@@ -143,8 +144,8 @@ def size(
     if not order.amount.is_finite() or order.amount <= 0:
         return reject(Code.AMOUNT_NOT_POSITIVE, amount=order.amount)
     fresh = book if book is not None and min(book.bid, book.ask) > 0 else None
-    draft = _draft(order, instrument, fresh, mode)
-    if not isinstance(draft, _Draft):
+    draft = draft_of(order, instrument, fresh, mode)
+    if not isinstance(draft, Draft):
         return draft
     sized = _reduce(draft, held, policy) if reduces(order) else _open(draft, policy.unit_of(order))
     if isinstance(sized, Rejected):
@@ -152,126 +153,7 @@ def size(
     return check(instrument.filters, draft.proposal(sized.quantity), holdings) or sized
 
 
-@dataclass(frozen=True, slots=True)
-class _Draft:
-    """A row on its way: prices lowered to the tick, the exchange's type chosen."""
-
-    order: PendingOrder
-    instrument: Instrument
-    book: Book | None
-    exchange_type: str
-    price: Decimal | None
-    stop_price: Decimal | None
-    notes: tuple[str, ...]
-    mode: PositionMode | None = None
-
-    @property
-    def step(self) -> Decimal:
-        """The grid of quantities; where the filters have none, the last decimal the exchange takes."""
-        step = self.instrument.filters.quantity_step(self.order.type)
-        return step if step > 0 else Decimal(1).scaleb(-self.instrument.base_precision)
-
-    def floor(self, quantity: Decimal) -> Decimal:
-        """Round a base quantity down to what the symbol's steps and precision allow."""
-        return floor_to_places(floor_to_step(quantity, self.step), self.instrument.base_precision)
-
-    def enough(self, quantity: Decimal) -> bool:
-        """Tell whether the exchange takes as little as this quantity."""
-        return not too_small(self.instrument.filters, self.proposal(quantity))
-
-    def proposal(self, quantity: Decimal) -> Proposal:
-        """Put the order before the filters."""
-        return Proposal(
-            base=self.instrument.base,
-            quote=self.instrument.quote,
-            side=self.order.side,
-            type=self.order.type,
-            quantity=quantity,
-            price=self.price,
-            stop_price=self.stop_price,
-            reference=self.market_price,
-            reduce_only=self.order.reduce_only and self.order.market is Market.FUTURES,
-        )
-
-    @property
-    def market_price(self) -> Decimal | None:
-        """What the order would trade at now."""
-        if self.book is None:
-            return None
-        return self.book.ask if self.order.side is Side.BUY else self.book.bid
-
-    @property
-    def opening_reference(self) -> Decimal:
-        """The price an opening order is converted with: the highest it may trade at; never overspends."""
-        if self.price is not None:
-            return self.price
-        return max(known for known in (self.market_price, self.stop_price) if known is not None)
-
-    @property
-    def reducing_reference(self) -> Decimal:
-        """The price a reducing order is read with: the highest in sight; never sells more than asked."""
-        return max(known for known in (self.market_price, self.price) if known is not None)
-
-
-def _draft(
-    order: PendingOrder, instrument: Instrument, book: Book | None, mode: PositionMode | None
-) -> _Draft | Rejected | Waiting:
-    if book is None and order.type is not OrderType.LIMIT:
-        return wait(Code.NO_FRESH_PRICE, symbol=instrument.slash)
-    price = _lower(order.price, instrument, "price") if order.type.has_limit_price else None
-    if isinstance(price, Rejected):
-        return price
-    stop_price = _lower(order.stop_price, instrument, "stop price") if order.type.has_trigger else None
-    if isinstance(stop_price, Rejected):
-        return stop_price
-    exchange_type = _exchange_type(order, stop_price, book)
-    if isinstance(exchange_type, Rejected):
-        return exchange_type
-    if exchange_type not in instrument.order_types:
-        return reject(Code.TYPE_NOT_ALLOWED, type=exchange_type, symbol=instrument.slash)
-    notes = tuple(
-        f"{which} {plain(asked)} was lowered to {plain(lowered)}, a multiple of the tick"
-        for which, asked, lowered in (
-            ("price", order.price, price),
-            ("stop price", order.stop_price, stop_price),
-        )
-        if lowered is not None and lowered != asked
-    )
-    return _Draft(order, instrument, book, exchange_type, price, stop_price, notes, mode)
-
-
-def _lower(price: Decimal, instrument: Instrument, which: str) -> Decimal | Rejected:
-    """Round a price down to the tick; what is not even one tick is rejected."""
-    tick = instrument.filters.price.step
-    lowered = floor_to_step(price, tick) if price.is_finite() else price
-    if lowered.is_finite() and lowered > 0:
-        return lowered
-    relation = "less than one tick,"
-    return reject(
-        Code.FILTER_PRICE, filter="PRICE_FILTER", which=which, value=price, relation=relation, limit=tick
-    )
-
-
-def _exchange_type(order: PendingOrder, stop_price: Decimal | None, book: Book | None) -> str | Rejected:
-    """Name the exchange's type of an order.
-
-    A trigger above the market is a stop for a buy and a take-profit for a sell, below it the other way round
-    (Spot REST docs, "New order"; Futures docs, "New Algo Order"); between bid and ask it would trigger at
-    once.
-    """
-    if stop_price is None or book is None:
-        return "LIMIT" if order.type.has_limit_price else "MARKET"
-    if book.bid < stop_price < book.ask:
-        return reject(Code.TRIGGERS_AT_ONCE, stop=stop_price, bid=book.bid, ask=book.ask)
-    above = stop_price >= book.ask
-    as_stop = above is (order.side is Side.BUY)
-    if order.market is Market.FUTURES:
-        return futures_orders.conditional_type(order.type, as_stop=as_stop)
-    family = "STOP_LOSS" if as_stop else "TAKE_PROFIT"
-    return f"{family}_LIMIT" if order.type.has_limit_price else family
-
-
-def _open(draft: _Draft, unit: Unit) -> Sized | Rejected:
+def _open(draft: Draft, unit: Unit) -> Sized | Rejected:
     """Size an order that opens or adds: by `quoteOrderQty` where the exchange offers it, else by quantity."""
     order, instrument = draft.order, draft.instrument
     reference = draft.opening_reference
@@ -287,7 +169,7 @@ def _open(draft: _Draft, unit: Unit) -> Sized | Rejected:
 
 
 def _by_quantity(
-    draft: _Draft, quantity: Decimal, reference: Decimal, unit: Unit, notes: tuple[str, ...] = ()
+    draft: Draft, quantity: Decimal, reference: Decimal, unit: Unit, notes: tuple[str, ...] = ()
 ) -> Sized:
     with exactly():
         worth = quantity * reference
@@ -295,7 +177,7 @@ def _by_quantity(
     return Sized(params, quantity, worth, unit, reduces=reduces(draft.order), notes=draft.notes + notes)
 
 
-def _reduce(draft: _Draft, held: Held | None, policy: UnitPolicy) -> Sized | Rejected:
+def _reduce(draft: Draft, held: Held | None, policy: UnitPolicy) -> Sized | Rejected:
     """Size an order that reduces: read the amount against the position, cap it, say what stays behind."""
     order, instrument = draft.order, draft.instrument
     if held is None or held.size <= 0 or held.side is order.side:
@@ -325,7 +207,7 @@ def _reduce(draft: _Draft, held: Held | None, policy: UnitPolicy) -> Sized | Rej
     return _by_quantity(draft, chosen.quantity, reference, chosen.unit, _reduction_notes(draft, held, chosen))
 
 
-def _unfit(draft: _Draft, held: Held, reference: Decimal, largest: Reading | None) -> Rejected:
+def _unfit(draft: Draft, held: Held, reference: Decimal, largest: Reading | None) -> Rejected:
     instrument, amount = draft.instrument, draft.order.amount
     if largest is None:
         return reject(
@@ -340,7 +222,7 @@ def _unfit(draft: _Draft, held: Held, reference: Decimal, largest: Reading | Non
     return too_little or reject(Code.ROUNDS_TO_ZERO, amount=amount, step=draft.step, asset=instrument.base)
 
 
-def _dust(draft: _Draft, available: Decimal, reference: Decimal) -> Rejected:
+def _dust(draft: Draft, available: Decimal, reference: Decimal) -> Rejected:
     instrument, filters = draft.instrument, draft.instrument.filters
     minimum = f"{plain(max(filters.lot_size.minimum, draft.step))} {instrument.base}"
     if filters.notional is not None and filters.notional.minimum > 0:
@@ -355,12 +237,12 @@ def _dust(draft: _Draft, available: Decimal, reference: Decimal) -> Rejected:
     )
 
 
-def _worth(draft: _Draft, quantity: Decimal, price: Decimal) -> Decimal:
+def _worth(draft: Draft, quantity: Decimal, price: Decimal) -> Decimal:
     with exactly():
         return floor_to_places(quantity * price, draft.instrument.quote_precision)
 
 
-def _reduction_notes(draft: _Draft, held: Held, reading: Reading) -> tuple[str, ...]:
+def _reduction_notes(draft: Draft, held: Held, reading: Reading) -> tuple[str, ...]:
     """Say what was capped and what stays behind as dust."""
     base, notes = draft.instrument.base, []
     if reading.asked > held.size:
@@ -374,7 +256,7 @@ def _reduction_notes(draft: _Draft, held: Held, reading: Reading) -> tuple[str, 
     return tuple(notes)
 
 
-def _params(draft: _Draft, quantity: Decimal) -> Mapping[str, str]:
+def _params(draft: Draft, quantity: Decimal) -> Mapping[str, str]:
     if draft.mode is None:
         return _spot_params(draft, quantity=quantity)
     return futures_orders.parameters(
@@ -389,7 +271,7 @@ def _params(draft: _Draft, quantity: Decimal) -> Mapping[str, str]:
 
 
 def _spot_params(
-    draft: _Draft, quantity: Decimal | None = None, spend: Decimal | None = None
+    draft: Draft, quantity: Decimal | None = None, spend: Decimal | None = None
 ) -> Mapping[str, str]:
     """Write the parameters of `POST /api/v3/order` (Spot REST docs, "New order"); LIMIT is always GTC."""
     params = {
