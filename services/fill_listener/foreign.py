@@ -15,7 +15,7 @@ import structlog
 from shared.database import foreign
 from shared.database.foreign import ExternalOrder
 from shared.database.ledger import store_external_fills
-from shared.database.positions import apply_fills
+from shared.database.positions import count_fills, lock
 from shared.domain.attempt import parse_bot_client_order_id
 from shared.domain.fill import LIQUIDATION, FillOrigin, UnreadablePayloadError, decimal_of, object_of, text_of
 from shared.domain.futures_fills import fill_from_event
@@ -61,9 +61,11 @@ def flag_of(client_order_id: str) -> str:
 
 async def count_in(connection: Connection, fills: Sequence[Fill], source: str) -> None:
     """Store executions of strangers and count them into the positions they move."""
+    keys = sorted({(f.account_id, str(f.market), f.symbol) for f in fills})
     async with connection.transaction():
+        await lock(connection, keys)
         await store_external_fills(connection, fills, source)
-        await apply_fills(connection, sorted({(f.account_id, str(f.market), f.symbol) for f in fills}))
+        await count_fills(connection, keys)
 
 
 class Foreign:

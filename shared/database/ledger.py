@@ -48,10 +48,10 @@ async def known_fills(connection: Connection, fills: Collection[Fill]) -> dict[F
 
 
 async def store_external_fills(connection: Connection, fills: Sequence[Fill], source: str) -> set[FillKey]:
-    """Store executions of orders we did not place, and lock the positions they belong to.
+    """Store executions of orders we did not place.
 
     Args:
-        connection: within a transaction.
+        connection: within a transaction that holds the locks of the positions they belong to.
         fills: whose client order ids are known and not in our form.
         source: `stream` or `query`.
 
@@ -61,10 +61,9 @@ async def store_external_fills(connection: Connection, fills: Sequence[Fill], so
     """
     if not fills:
         return set()
-    keys = {position_key(fill.account_id, fill.market, fill.symbol) for fill in fills}
     rows = [tuple(fill_row(fill, None, None, None, source).values()) for fill in fills]
     columns = as_columns(rows, 22)
-    inserted = {tuple(row) for row in await connection.fetch(statement("store_fills"), *columns, list(keys))}
+    inserted = {tuple(row) for row in await connection.fetch(statement("store_fills"), *columns)}
     again = [fill for fill in fills if fill.key not in inserted]
     stored = await known_fills(connection, again)
     for fill in again:

@@ -71,9 +71,14 @@ class PositionChange:
     realized: Decimal
 
 
+async def lock(connection: Connection, keys: Collection[HoldingKey]) -> None:
+    """Lock the positions of some keys until the transaction ends: before their fills are written."""
+    await connection.execute(statement("lock_holdings"), [position_key(*key) for key in keys])
+
+
 async def apply_fills(connection: Connection, keys: Collection[HoldingKey]) -> list[PositionChange]:
     """Count what is stored of some keys and not counted yet into their positions; locks them first."""
-    await connection.execute(statement("lock_holdings"), [position_key(*key) for key in keys])
+    await lock(connection, keys)
     return await count_fills(connection, keys)
 
 

@@ -1,10 +1,7 @@
--- DESIGN 6: store fills once, and lock the positions they belong to, last and in one order, so that two transactions never
--- wait for each other. What comes back was new; the rest was there, which the caller compares.
--- $1 accounts  $2 markets  $3 epochs  $4 symbols  $5 the exchange's order ids  $6 trade ids  $7 rows  $8 attempt numbers
--- $9 client order ids  $10 strategies  $11 sides  $12 position sides  $13 prices  $14 quantities  $15 quotes
--- $16 commissions  $17 their assets  $18 their values in quote  $19 realized  $20 maker  $21 trade times  $22 sources
--- $23 keys of the positions
-WITH stored AS (
+-- DESIGN 6: store executions of orders that are not ours, once. What comes back was new; the rest was there, which the caller compares.
+-- The positions they belong to are locked. $1 accounts  $2 markets  $3 epochs  $4 symbols  $5 the exchange's order ids  $6 trade ids
+-- $7 rows  $8 attempt numbers  $9 client order ids  $10 strategies  $11 sides  $12 position sides  $13 prices  $14 quantities
+-- $15 quotes  $16 commissions  $17 their assets  $18 their values in quote  $19 realized  $20 maker  $21 trade times  $22 sources
 INSERT INTO bridge.fill (account_id, market, environment_epoch, symbol, exchange_order_id, trade_id, order_id, number,
                          client_order_id, strategy_id, side, position_side, price, quantity, quote, commission,
                          commission_asset, commission_in_quote, realized, is_maker, traded_at, source)
@@ -15,10 +12,3 @@ SELECT *
               $22::text[])
     ON CONFLICT (account_id, market, environment_epoch, symbol, exchange_order_id, trade_id) DO NOTHING
 RETURNING account_id, market, environment_epoch, symbol, exchange_order_id, trade_id
-), locked AS MATERIALIZED (
-    SELECT pg_advisory_xact_lock(key)
-      FROM (SELECT DISTINCT hashtextextended(k, 0) AS key FROM unnest($23::text[]) AS k ORDER BY 1) AS sorted
-)
-SELECT account_id, market, environment_epoch, symbol, exchange_order_id, trade_id
-  FROM stored
- WHERE (SELECT count(*) FROM locked) > 0

@@ -40,14 +40,14 @@ async def value_fills(connection: Connection, values: Sequence[tuple[Fill, Decim
     orders = sorted({fill.order_id for fill, _ in values if fill.order_id is not None})
     keys = {position_key(fill.account_id, fill.market, fill.symbol) for fill, _ in values}
     async with connection.transaction():
-        # The lock order of settling: rows and attempts first, positions last.
+        # The lock order of settling: rows and attempts, positions, fills.
         await connection.execute(
             "SELECT FROM public.orders AS o JOIN bridge.attempt AS a ON a.order_id = o.id "
             "WHERE o.id = ANY ($1::uuid[]) ORDER BY o.id FOR UPDATE OF o, a",
             orders,
         )
+        await connection.execute(statement("lock_holdings"), list(keys))
         rows = await connection.fetch(
             statement("value_fills"), *as_columns([(*fill.key, value) for fill, value in values], 7)
         )
-        await connection.execute(statement("lock_holdings"), list(keys))
         return await recount(connection, [row["id"] for row in rows])
