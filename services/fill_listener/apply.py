@@ -250,7 +250,7 @@ class Lane:
             await self._record_foreign([arrival], gaps)
 
     async def _write(self, write: Callable[[Connection], Awaitable[None]]) -> bool:
-        """Write something that is no finding; again and again while the database is away.
+        """Write something that is no finding; again and again while the database is away or a row is held.
 
         Returns:
             False when the database refuses it for good.
@@ -263,8 +263,8 @@ class Lane:
             except _REFUSED as error:
                 self._shout(error)
                 return False
-            except DATABASE_AWAY as error:
-                log.warning("apply.database_away", error=str(error))
+            except (*DATABASE_AWAY, *_ROW_HELD) as error:
+                log.warning("apply.put_off", error=str(error))
                 await asyncio.sleep(RETRY_S)
             else:
                 return True
