@@ -18,11 +18,13 @@ import traceback
 from functools import partial
 from typing import Any, Never
 
+from services.fill_listener import listener, venues
 from services.fill_listener.markets import MarketListeners
 from services.order_executor.executor import Executor
 from shared.service import serve as run_service
 from shared.telemetry.metrics import EXECUTOR, LISTENER
 from tests.crash import mutations
+from tests.crash.scale import RATE_LIMIT_SCALE
 
 NOT_MUTATED = 71
 """Exit code of a worker whose mutation does not fit the code any more."""
@@ -104,6 +106,7 @@ def become(request: dict[str, Any]) -> Never:
             os.dup2(source, target)
         os.environ.update(request["environment"])
         scale_the_transport(request["answer_timeout_s"])
+        scale_the_listeners_share()
         if request["mutation"]:
             code = NOT_MUTATED
             mutations.apply(request["mutation"])
@@ -123,6 +126,16 @@ def scale_the_transport(answer_timeout_s: float) -> None:
     for name in ("services.order_executor.venues", "services.fill_listener.venues"):
         module: Any = sys.modules[name]
         module.BinanceTransport = partial(module.BinanceTransport, answer_timeout_s=answer_timeout_s)
+
+
+def scale_the_listeners_share() -> None:
+    """Let a listener ask and connect as often as the scaled limits allow: a soak packs hours into minutes."""
+    listener.SHARE = {
+        market: (weight_per_s * RATE_LIMIT_SCALE, at_once * RATE_LIMIT_SCALE)
+        for market, (weight_per_s, at_once) in listener.SHARE.items()
+    }
+    venues.CONNECTS_PER_S *= RATE_LIMIT_SCALE
+    venues.CONNECTS_AT_ONCE *= RATE_LIMIT_SCALE
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ from tests.crash.cluster import Cluster
 from tests.crash.failover import FailoverCell, failover_cells, run_failover
 from tests.crash.judge import GOOD, Verdict
 from tests.crash.run_cell import run
-from tests.crash.scale import FAILOVER, REAL, SCALED, SLOW, SLOW_FAILOVER
-from tests.crash.world import RATE_LIMIT_SCALE, World
+from tests.crash.scale import FAILOVER, RATE_LIMIT_SCALE, REAL, SCALED, SLOW, SLOW_FAILOVER
+from tests.crash.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+RATE_LIMIT_SCALE = 1000
+"""What the exchange allows is raised so far, and with it the share of it that a listener takes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scale:

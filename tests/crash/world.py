@@ -24,6 +24,7 @@ from tests.crash.destination import PLACING
 from tests.crash.judge import Facts
 from tests.crash.ledger import orders_of
 from tests.crash.processes import ProcessError, WarmParent, until
+from tests.crash.scale import RATE_LIMIT_SCALE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from tests.crash.processes import Forked
     from tests.crash.scale import Scale
 
-RATE_LIMIT_SCALE = 1000
 SHARED_MEMORY = Path("/dev/shm")
 
 # The pipe on stdin ends with whoever holds it, also when he is killed; then the exchange is told to end.

@@ -8,9 +8,9 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from tests.crash.scale import RATE_LIMIT_SCALE
 from tests.crash.soak.plan import SOAK, Plan, enough
 from tests.crash.soak.run import Soak
-from tests.crash.world import RATE_LIMIT_SCALE
 
 PROOF = Path("build/proof/soak.json")
 
