@@ -22,9 +22,6 @@ from tests.crash.run_cell import run
 from tests.crash.scale import FAILOVER, SCALED
 from tests.crash.world import World
 
-# Run with the whole proofs until its cells are seen clean on a quiet machine.
-pytestmark = pytest.mark.whole
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
