@@ -11,6 +11,7 @@ import asyncio
 import os
 import socket
 import time
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
     from shared.binance.rest import Result
     from shared.binance.venue import Venue
+    from shared.database.connect import Connection
     from shared.database.epoch import Epoch
     from shared.database.settle import Finding, Settled
     from shared.service import Surroundings
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 RENEWALS_PER_LEASE = 4
+WARM_CONNECTIONS = 3  # what claims, settles and sweeps at the same time
 DRAIN_WITHIN_S = 10.0
 
 
@@ -173,34 +176,35 @@ class Executor:
     async def _warm_up(self) -> None:
         """Let Postgres plan the hot statements before the first order needs them: run them on nothing."""
         try:
-            await self._plan()
+            epoch = await self._epochs.look()
+            async with AsyncExitStack() as held:
+                for _ in range(min(WARM_CONNECTIONS, self._pool.get_max_size())):
+                    await self._plan(await held.enter_async_context(self._pool.acquire()), epoch)
         except (*DATABASE_AWAY, asyncpg.PostgresError) as error:
             # Only the first order pays for it; a process that ended here would serve nobody.
             log.warning("warm_up.failed", error=str(error))
 
-    async def _plan(self) -> None:
-        epoch = await self._epochs.look()
+    async def _plan(self, connection: Connection, epoch: Epoch) -> None:
         protocol = self._configuration.protocol
-        async with self._pool.acquire() as connection:
-            await outbox.peek(
-                connection,
-                low_water=0,
-                keys=(),
-                limit=0,
-                max_key_block=protocol.max_key_block,
-                twin_window=protocol.twin_window,
-                max_per_minute=0,
-            )
-            await claim(
-                connection,
-                (),
-                (),
-                recv_window_ms=protocol.recv_window_ms,
-                owner=self._name,
-                lease=protocol.lease,
-                epoch=epoch,
-            )
-            await settle(connection, ())
+        await outbox.peek(
+            connection,
+            low_water=0,
+            keys=(),
+            limit=0,
+            max_key_block=protocol.max_key_block,
+            twin_window=protocol.twin_window,
+            max_per_minute=0,
+        )
+        await claim(
+            connection,
+            (),
+            (),
+            recv_window_ms=protocol.recv_window_ms,
+            owner=self._name,
+            lease=protocol.lease,
+            epoch=epoch,
+        )
+        await settle(connection, ())
 
     def drain(self) -> None:
         """Claim nothing more; `run` returns when what is in flight is settled."""

@@ -104,7 +104,8 @@ async def open_pool(dsn: str, *, size: int, application_name: str, prepared_stat
         max_size=size,
         init=_prepare,
         reset=_no_reset,
-        max_inactive_connection_lifetime=60.0,
+        # A new connection takes 50 ms to learn its statements; one that was idle for long must not be that.
+        max_inactive_connection_lifetime=0,
         timeout=CONNECT_TIMEOUT_S,
         command_timeout=COMMAND_TIMEOUT_S,
         target_session_attrs=SessionAttribute.read_write,
