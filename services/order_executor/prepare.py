@@ -18,6 +18,7 @@ from services.order_executor.limit import Limits
 from shared.binance.futures import FuturesRest
 from shared.binance.rest import Answer
 from shared.database import outbox
+from shared.database.connect import DATABASE_AWAY
 from shared.database.futures import held_futures
 from shared.database.holdings import held_size
 from shared.domain.attempt import MAX_ATTEMPTS
@@ -130,6 +131,8 @@ class Preparer:
         """
         try:
             return await self._prepare(entry)
+        except DATABASE_AWAY:
+            raise  # some of these are ValueErrors too: a certificate that has run out, for one
         except MISTAKES as error:
             log.exception("prepare.failed", order_id=str(entry.order.id), advice="report it")
             return hold(Code.NOT_PREPARED, error=type(error).__name__)

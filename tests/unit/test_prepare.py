@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -163,3 +164,18 @@ async def test_a_mistake_of_ours_holds_the_row_it_was_made_with(preparer: Prepar
     assert isinstance(verdict, Held)
     assert verdict.code is Code.NOT_PREPARED
     assert "ZeroDivisionError" in verdict.sentence
+
+
+@pytest.mark.parametrize("away", [ssl.SSLCertVerificationError(), ConnectionRefusedError(), TimeoutError()])
+async def test_a_database_that_is_away_holds_nothing(
+    preparer: Preparer, venue: Venue, away: Exception
+) -> None:
+    """It is no mistake of ours, even where it is a ValueError: the row waits with all the others."""
+
+    def lost(_: str) -> None:
+        raise away
+
+    broken: Any = SimpleNamespace(resolve=lost)
+    venue.instruments = broken
+    with pytest.raises(type(away)):
+        await preparer.prepare(ENTRY)
