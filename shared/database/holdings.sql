@@ -5,5 +5,5 @@ SELECT h.account_id, h.market, h.environment_epoch, h.symbol, h.strategy_id, h.p
        h.opening_at, p.id AS position_id, p.number, p.side AS cycle_side, p.size, p.cost, p.entry_price, p.peak, p.exited,
        p.exit_value, p.realized AS cycle_realized, p.fees, p.last_price, p.opened_at, p.closed_at
   FROM bridge.holding AS h
-  LEFT JOIN bridge.position AS p ON p.holding_id = h.id AND p.status = 'open'
+  LEFT JOIN bridge.position AS p ON p.holding_id = h.id AND p.number = h.cycles AND p.closed_at IS NULL
  WHERE h.id = ANY ($1::uuid[])

@@ -22,7 +22,7 @@ SELECT f.account_id, f.market, f.environment_epoch, f.symbol, f.exchange_order_i
         AND h.environment_epoch = f.environment_epoch AND h.position_side = f.position_side
         AND coalesce(h.strategy_id, '00000000-0000-0000-0000-000000000000')
             = coalesce(f.strategy_id, '00000000-0000-0000-0000-000000000000')
-  LEFT JOIN bridge.position AS p ON p.holding_id = h.id AND p.status = 'open'
+  LEFT JOIN bridge.position AS p ON p.holding_id = h.id AND p.number = h.cycles AND p.closed_at IS NULL
   LEFT JOIN LATERAL (
        SELECT r.id, r.side::text AS side, r.size, r.entry_price, coalesce(r.opened_at, r.updated_at, now()) AS opened_at
          FROM public.positions AS r

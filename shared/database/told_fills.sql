@@ -23,7 +23,9 @@ SELECT k.account_id, k.market, k.environment_epoch, k.symbol, k.exchange_order_i
         AND h.environment_epoch = k.environment_epoch AND h.position_side = k.position_side
         AND coalesce(h.strategy_id, '00000000-0000-0000-0000-000000000000')
             = coalesce(k.strategy_id, '00000000-0000-0000-0000-000000000000')
-  LEFT JOIN bridge.position AS p ON p.holding_id = h.id AND p.status = 'open'
+  -- The open life is the last. Asked for by number and end it is found by its key, whatever was there at planning; by status it
+  -- would be looked for among all open ones.
+  LEFT JOIN bridge.position AS p ON p.holding_id = h.id AND p.number = h.cycles AND p.closed_at IS NULL
   LEFT JOIN LATERAL (
        SELECT r.id, r.side::text AS side, r.size, r.entry_price, coalesce(r.opened_at, r.updated_at, now()) AS opened_at
          FROM public.positions AS r

@@ -50,7 +50,7 @@ WITH holding_written AS (
            unrealized_pnl = c.shown_pnl, unrealized_pnl_pct = c.shown_percent, realized_pnl = c.shown_realized,
            status = c.status::public.position_status, opened_at = c.opened_at, closed_at = c.closed_at
       FROM cycle AS c
-     WHERE p.id = c.id AND p.id = ANY (ARRAY(SELECT id FROM cycle))  -- by its index, however many the planner expects
+     WHERE p.id = c.id
        AND NOT c.is_new AND (p.status = 'open' OR c.status <> 'open' OR c.reopened)
 ), row_inserted AS (
     INSERT INTO public.positions (id, user_id, strategy_id, exchange_account_id, symbol, market_type, side, size,
