@@ -83,8 +83,7 @@ MUTATIONS = (
         "claim without re-checking the row",
         (
             "accepts and fills; pause at claim.before; bot cancels",
-            "accepts and rests; pause at prepare.sized; bot cancels",
-            "accepts and fills; pause at prepare.peeked; bot cancels",
+            "accepts and rests; pause at claim.before; bot cancels",
         ),
     ),
     Mutation(

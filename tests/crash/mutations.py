@@ -18,6 +18,7 @@ from services.order_executor import claim as claiming
 from services.order_executor import intend as intending
 from services.order_executor import quarantine, recheck, resolve, send
 from services.order_executor.ask import Asker
+from services.order_executor.cancel import Canceller
 from shared import failpoints
 from shared.binance import transport
 from shared.binance.failures import OutcomeUnknown
@@ -215,7 +216,10 @@ def attempt_row_after_the_post() -> None:
 
 @_mutation("claim without re-checking the row")
 def claim_without_rechecking_the_row() -> None:
-    """What was peeked at is claimed, whatever the row says by now."""
+    """What was peeked at is claimed, whatever the row says by now.
+
+    Nor does a sweep that woke together with the claim close the cancelled row before it: that would be luck.
+    """
     _in_statement(
         "claim",
         ("       AND o.status::text = CASE i.number WHEN 1 THEN 'pending' ELSE 'open' END\n", ""),
@@ -225,6 +229,19 @@ def claim_without_rechecking_the_row() -> None:
             "     WHERE o.id = p.order_id\n",
         ),
     )
+    claim, look = _now(claiming, "claim"), Canceller.look
+    claims: list[object] = []
+
+    async def noted(*arguments: Any, **more: Any) -> Any:
+        claims.append(await claim(*arguments, **more))
+        return claims[-1]
+
+    async def look_later(self: Canceller) -> None:
+        if claims:
+            await look(self)
+
+    _replace(claiming, "claim", noted)
+    _replace(Canceller, "look", look_later)
 
 
 @_mutation("retry ignores a cancel")
