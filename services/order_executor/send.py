@@ -5,7 +5,6 @@ Nothing here, and nothing below, sends again. Whatever happens, exactly one find
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from contextlib import nullcontext
@@ -106,8 +105,8 @@ class Sender:
             if intent.trace
             else nullcontext(),
         ):
-            # Written when the first byte has left, before any answer can be read: no order waits for a log.
-            asyncio.get_running_loop().call_soon(journal.write, order, self._recv_window_ms)
+            # Before the first byte: who lost the database finds in these lines every order that may exist.
+            journal.write(order, self._recv_window_ms)
             result = await self._post(order)
             self._rates.answered(intent.order_id, order.prepared.venue, result)
             self._show_order_count(order, result)
