@@ -11,7 +11,7 @@ import sys
 
 from services.order_executor import send
 from services.order_executor.executor import Executor
-from shared.binance.sign import Credentials, Value, signed_query
+from shared.binance.sign import Credentials, with_signature
 from shared.service import serve
 from shared.telemetry.metrics import EXECUTOR
 from shared.telemetry.redaction import Redactor
@@ -19,14 +19,14 @@ from shared.telemetry.redaction import Redactor
 WITHOUT_REDACTION = "CARELESS_WITHOUT_REDACTION"
 
 
-def signed_carelessly(parameters: dict[str, Value], credentials: Credentials) -> str:
+def signed_carelessly(payload: str, credentials: Credentials) -> str:
     """Raise what no one should ever write.
 
     Raises:
         RuntimeError: with everything in it.
 
     """
-    signed = signed_query(parameters, credentials)
+    signed = with_signature(payload, credentials)
     try:
         raise ValueError(f"secret {credentials.secret}")
     except ValueError as error:
@@ -41,7 +41,8 @@ def redact_nothing() -> None:
 
 
 if __name__ == "__main__":
-    setattr(send, "signed_query", signed_carelessly)  # noqa: B010
+    assert vars(send)["with_signature"] is with_signature, "sending signs otherwise: no mistake is made"
+    setattr(send, "with_signature", signed_carelessly)  # noqa: B010
     if WITHOUT_REDACTION in os.environ:
         redact_nothing()
     sys.exit(serve(EXECUTOR, Executor))
