@@ -6,7 +6,7 @@ order. In the common case only the new fills are counted; a late one means foldi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -361,7 +361,10 @@ async def _again(
     shown_again: Collection[UUID] = (),
     late: Sequence[Fill] = (),
 ) -> _Written:
-    """Fold a whole holding again, because a fill came late; lives that are no more become empty ones."""
+    """Fold a whole holding again, because a fill came late; lives that are no more become empty ones.
+
+    An empty one gives its number away, to the life that is counted next: below zero nothing counts on.
+    """
     lives = await connection.fetch(statement("lives"), holding_id)
     fills = [read_fill(row) for row in await connection.fetch(statement("whole_holding"), holding_id)]
     before = {row["number"]: cycle_of(row) for row in lives if row["id"]}
@@ -369,12 +372,16 @@ async def _again(
     there = {cycle.number for cycle in counted.cycles}
     changed = {change.number for change in counted.changes}
     changed |= {row["number"] for row in lives if row["id"] in shown_again}
-    empty = tuple(emptied(cycle) for number, cycle in before.items() if number not in there)
+    gone = [number for number in before if number > 0 and number not in there]
+    aside = {number: min(0, *before) - nth for nth, number in enumerate(gone, 1)}
+    empty = tuple(replace(emptied(before[number]), number=aside[number]) for number in gone)
     return _Written(
         counted,
         (*(cycle for cycle in counted.cycles if cycle.number in changed), *empty),
-        {row["number"]: row["id"] for row in lives if row["id"]},
-        frozenset(row["number"] for row in lives if row["status"] not in (None, "open")),
+        {aside.get(row["number"], row["number"]): row["id"] for row in lives if row["id"]},
+        frozenset(
+            aside.get(row["number"], row["number"]) for row in lives if row["status"] not in (None, "open")
+        ),
         _quantity(counted),
     )
 

@@ -39,7 +39,7 @@ WITH holding_written AS (
       FROM cycle
      ORDER BY status = 'open', number  -- the old life ends before the next begins: one is open at a time
         ON CONFLICT (id) DO UPDATE
-       SET side = excluded.side, status = excluded.status, size = excluded.size, cost = excluded.cost,
+       SET number = excluded.number, side = excluded.side, status = excluded.status, size = excluded.size, cost = excluded.cost,
            entry_price = excluded.entry_price, peak = excluded.peak, exited = excluded.exited,
            exit_value = excluded.exit_value, realized = excluded.realized, fees = excluded.fees,
            last_price = excluded.last_price, current_price = excluded.current_price, opened_at = excluded.opened_at,

@@ -276,3 +276,16 @@ async def test_conditional_attempts_are_told_by_what_was_signed(desk: Desk) -> N
     assert await desk.connection.fetchval(
         "SELECT conditional FROM bridge.attempt WHERE client_order_id = $1", forgotten
     )
+
+
+async def test_a_late_fill_that_merges_two_lives_leaves_the_next_one_its_number(desk: Desk) -> None:
+    """With the late buy the long never ended in between; what opens afterwards is counted all the same."""
+    late = desk.stranger("web_1", "buy", "0.01", "70000")
+    await desk.trade("buy", "0.01", "70000")
+    await desk.trade("sell", "0.01", "70000")  # ends it, as far as is known
+    await desk.trade("buy", "0.01", "70000")
+    await desk.store(late)
+    await desk.trade("sell", "0.02", "70000")
+    await desk.trade("buy", "0.03", "70000")
+    (position,) = [row for row in desk.positions() if row["status"] == "open"]
+    assert (position["side"], position["size"]) == ("long", D("0.03"))
