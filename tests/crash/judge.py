@@ -88,9 +88,9 @@ def judge(facts: Facts, *, may_reject: bool, may_stay_unknown: bool) -> Judged:
         return Judged(Verdict.LOST, f"the entry is still {facts.entry['state']}")
     if facts.halted:
         return Judged(Verdict.WRONG, f"the account was halted: {facts.halted}")
-    # An attempt without parameters was not claimed but recovered from what the exchange shows (PROTOCOL 10).
+    # An attempt without a timestamp was not claimed but recovered from what the exchange shows (PROTOCOL 10).
     if facts.canceled_at and any(
-        a["claimed_at"] > facts.canceled_at for a in facts.attempts if a["parameters"]
+        a["claimed_at"] > facts.canceled_at for a in facts.attempts if "timestamp=" in a["parameters"]
     ):
         return Judged(Verdict.WRONG, "an attempt was claimed after the bot had cancelled the row")
     if orders:
