@@ -6,7 +6,7 @@ import itertools
 import signal
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,14 @@ if TYPE_CHECKING:
     from tests.crash.world import World
 
 _amounts = itertools.count(0)
+
+
+RACES = 3
+"""So often is a cell begun again whose order ended before its cancel could be sent."""
+
+
+class RacedError(ProcessError):
+    """The order ended before the worker came to the cancel it was to fail at."""
 
 
 class MutationError(RuntimeError):
@@ -99,8 +107,19 @@ class Run:
         if stage.point.startswith("cancel."):
             self._await_state("submitted", "unknown")
             self.cancel()
+            self._await_cancel(worker, stage.point)
         await_failure(worker, stage.mode, stage.point, self.patience_s)
         return worker
+
+    def _await_cancel(self, worker: Forked, point: str) -> None:
+        """Wait until the worker fails at a point of the cancel, which an order found absent never needs."""
+
+        def failed() -> bool:
+            return worker.stopped or worker.code is not None
+
+        until(lambda: failed() or self.state() == "done", self.patience_s)
+        if not until(failed, 1.0):
+            raise RacedError(f"the order ended before {point}")
 
     def cancel(self) -> None:
         """Let the bot cancel, once."""
@@ -179,8 +198,20 @@ def await_failure(worker: Forked, mode: Mode, point: str, patience_s: float) -> 
 
 def run(world: World, cell: Cell, mutation: str | None = None) -> Ran:
     """Run a cell in a world of its scale; a step that does not happen is `lost`, with the worker's log."""
+    ran, raced = _run_once(world, cell, mutation)
+    for _ in range(RACES - 1):
+        if raced:
+            ran, raced = _run_once(world, cell, mutation)
+    if raced:
+        why = f"in {RACES} runs its order ended well, and always before the cancel"
+        return replace(ran, judged=Judged(Verdict.LOST, why))
+    return ran
+
+
+def _run_once(world: World, cell: Cell, mutation: str | None) -> tuple[Ran, bool]:
+    """Run a cell, and say whether it ended well too early to show anything."""
     started = time.monotonic()
-    behaviour, played = cell.behaviour, True
+    behaviour, played, raced = cell.behaviour, True, False
     with ExitStack() as stack:
         account = Account(world, money=money(behaviour))
         stack.callback(account.close)
@@ -194,16 +225,20 @@ def run(world: World, cell: Cell, mutation: str | None = None) -> Ran:
         this = Run(world, behaviour, mutation, account, order, cell.goes, port)
         stack.callback(this.kill_all)
         try:
-            _play(this, cell)
+            try:
+                _play(this, cell)
+            except RacedError:
+                played = False
             judged = judge(
                 account.facts(order, this.canceled_at),
                 may_reject=behaviour.may_reject,
                 may_stay_unknown=behaviour.stays_unknown,
             )
+            raced = not played and judged.verdict in GOOD
         except ProcessError as error:
             judged, played = Judged(Verdict.LOST, str(error)), False
         log = "" if judged.verdict in GOOD else this.logs()
-    return Ran(cell.name, judged, time.monotonic() - started, mutation, log, played)
+    return Ran(cell.name, judged, time.monotonic() - started, mutation, log, played), raced
 
 
 def money(behaviour: Behaviour) -> str:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from tests.bot import Bot
     from tests.futures_listening import FuturesMarket, FuturesTrader
 
-PAGE = 3
+PAGE = 10
+"""More than an account places within one millisecond here: that many in one end the search."""
 BROKEN = TransportFailure(bytes_written=True, reason="reset", detail="The connection broke.")
 
 
