@@ -9,8 +9,6 @@ WITH forgotten AS MATERIALIZED (
       JOIN bridge.outbox AS e ON e.order_id = r.order_id AND e.account_id = r.account_id
       JOIN public.orders AS o ON o.id = r.order_id
      WHERE NOT EXISTS (SELECT FROM bridge.attempt AS a WHERE a.order_id = r.order_id AND a.number = r.number)
-     ORDER BY r.order_id
-       FOR UPDATE OF o, e
 ), entry AS (
     UPDATE bridge.outbox AS e
        SET attempts = greatest(e.attempts, f.number), has_evidence = true, token = NULL, lease_until = NULL

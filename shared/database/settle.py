@@ -200,11 +200,15 @@ def _forgotten(findings: Sequence[Finding], rows: Sequence[asyncpg.Record]) -> l
 
 async def _recover(connection: Connection, reports: Sequence[OrderReport]) -> None:
     """Make forgotten attempts of rows we know again, so that their reports are evidence."""
+    orders, numbers = [r.order_id for r in reports], [r.number for r in reports]
+    accounts = [r.account_id for r in reports]
+    await connection.execute(statement("lock_forgotten"), orders)
+    await connection.execute(statement("overtake"), orders, numbers, accounts)
     await connection.execute(
         statement("recover_attempts"),
-        [r.order_id for r in reports],
-        [r.number for r in reports],
-        [r.account_id for r in reports],
+        orders,
+        numbers,
+        accounts,
         [r.client_order_id for r in reports],
         [r.symbol for r in reports],
         [r.pair[0] for r in reports],

@@ -16,7 +16,7 @@ from tests.crash.destination import Destination
 from tests.crash.judge import Judged, Verdict, judge
 from tests.crash.processes import ProcessError, until
 from tests.crash.run_cell import Ran, Run, amount, await_failure, money
-from tests.crash.world import Account
+from tests.crash.world import Account, pause
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,6 +33,7 @@ class Loses(StrEnum):
     CLAIM = "the claim"  # and whatever was committed after it
     THREE = "three commits"  # claim, not sent, second claim
     SETTLE = "the settle"  # the claim is there, its outcome is not
+    NOT_SENT = "not sent and the second claim"  # the first claim is there
 
 
 class Wakes(StrEnum):
@@ -83,6 +84,8 @@ class FailoverCell:
                 return f"{self.point}={action}@2"
             case Loses.SETTLE:
                 return f"claim.committed=freeze@1,{self.point}={action}@1"
+            case Loses.NOT_SENT:
+                return f"claim.committed=freeze@1,{self.point}={action}@2"
         return f"{self.point}={action}@1"
 
 
@@ -136,6 +139,8 @@ def _cells() -> Iterator[FailoverCell]:
         yield FailoverCell(behaviour, Loses.THREE, point, mode)
     for behaviour, point in product((fills, rests), ("classify.done", "settle.committed")):
         yield FailoverCell(behaviour, Loses.SETTLE, point, Mode.KILL)
+    for behaviour, point in product((fills, rests), ("send.answered", "settle.before")):
+        yield FailoverCell(behaviour, Loses.NOT_SENT, point, Mode.KILL)
     for behaviour, point, mode in product((fills, rests), ("send.before", "send.answered"), modes):
         yield FailoverCell(behaviour, Loses.CLAIM, point, mode, cancels=True)
     for name, mode in product(("rejects", "request lost", "answer lost, rests", "-2013 lag"), modes):
@@ -150,6 +155,7 @@ def _cells() -> Iterator[FailoverCell]:
             yield FailoverCell(behaviour, Loses.CLAIM, "send.answered", mode, goes=goes)
         yield FailoverCell(behaviour, Loses.CLAIM, "send.before", Mode.KILL, goes=goes)
         yield FailoverCell(behaviour, Loses.THREE, "settle.before", Mode.KILL, goes=goes)
+        yield FailoverCell(behaviour, Loses.NOT_SENT, "send.answered", Mode.KILL, goes=goes)
         yield FailoverCell(behaviour, Loses.SETTLE, "settle.committed", Mode.KILL, cancels=True, goes=goes)
         yield FailoverCell(BY_NAME["answer lost, filled"], Loses.CLAIM, "settle.before", Mode.KILL, goes=goes)
 
@@ -190,12 +196,16 @@ def faults(cell: FailoverCell, scale: Scale) -> list[Mapping[str, Any]]:
 
 
 def _play(this: Run, cell: FailoverCell, cluster: Cluster) -> None:
-    if cell.loses is not Loses.SETTLE:
+    keeps_the_claim = cell.loses in (Loses.SETTLE, Loses.NOT_SENT)
+    if not keeps_the_claim:
         cluster.cut()
     failing = this.start(cell.failpoints)
-    if cell.loses is Loses.SETTLE:
+    if keeps_the_claim:
         failing.wait(lambda: failing.stopped, this.patience_s, "frozen after its claim")
         cluster.cut()
+        if cell.loses is Loses.NOT_SENT:
+            # Nothing is sent with less than half the window left (PROTOCOL 4).
+            pause(this.world.scale.recv_window_ms / 1000)
         failing.send(signal.SIGCONT)
     await_failure(failing, cell.mode, cell.point, this.patience_s)
     cluster.fail_over()

@@ -185,6 +185,76 @@ async def test_a_row_the_bot_holds_is_not_waited_for_long(
     assert bot.read_order(order.order_id)["status"] == "filled"
 
 
+@pytest.mark.parametrize("outcome", ["unknown", None])
+async def test_a_later_attempt_of_a_lost_history_overtakes_the_one_before(
+    connection: Connection, bot: Bot, account: tuple[UUID, UUID], outcome: str | None
+) -> None:
+    """That number 1 was not sent, and the claim of number 2, are lost with a failover; number 2 is there.
+
+    It was claimed when number 1 was known not to exist (PROTOCOL 3), so it is no second order, and nothing to
+    halt the account for. If number 1 shows up as well, it is.
+    """
+    order = await claimed(connection, bot, account)
+    await connection.execute("UPDATE bridge.attempt SET outcome = $1", outcome)
+    first = order.report(order.event())
+    order.number, order.exchange_order_id = 2, 200
+    order.trade(1, "0.1", "70000", last=True)
+    settled = await settle(connection, [order.report(order.events[-1])])
+    assert [(line.number, line.late) for line in settled.lines] == [(2, False)]
+    assert bot.read_order(order.order_id)["status"] == "filled"
+    attempts = await connection.fetch("SELECT number, outcome, late FROM bridge.attempt ORDER BY number")
+    assert [tuple(row) for row in attempts] == [(1, "absent", False), (2, "accepted", False)]
+    assert await connection.fetchval("SELECT state FROM bridge.outbox") == "done"
+    assert not await connection.fetchval("SELECT EXISTS (SELECT FROM bridge.control WHERE halted)")
+
+    await settle(connection, [first])
+    assert await connection.fetchval("SELECT late FROM bridge.attempt WHERE number = 1")
+    assert await connection.fetchval("SELECT EXISTS (SELECT FROM bridge.control WHERE halted)")
+
+
+async def test_a_later_attempt_beside_an_accepted_one_is_a_second_order(
+    connection: Connection, bot: Bot, account: tuple[UUID, UUID]
+) -> None:
+    """What is accepted stays so; another order of the row that nobody knew of halts the account."""
+    order = await claimed(connection, bot, account)
+    await settle(connection, [order.report(order.event())])
+    order.number, order.exchange_order_id = 2, 200
+    await settle(connection, [order.report(order.event())])
+    attempts = await connection.fetch("SELECT number, outcome, late FROM bridge.attempt ORDER BY number")
+    assert [tuple(row) for row in attempts] == [(1, "accepted", False), (2, "absent", True)]
+    assert await connection.fetchval("SELECT EXISTS (SELECT FROM bridge.control WHERE halted)")
+
+
+async def test_two_processes_are_told_of_a_forgotten_attempt_at_once(
+    bridge_database: str, connection: Connection, bot: Bot, account: tuple[UUID, UUID]
+) -> None:
+    """After a failover, the listener by its stream and an executor by asking: one makes it again."""
+    order = await claimed(connection, bot, account)
+    order.trade(1, "0.1", "70000", last=True)
+    await connection.execute("DELETE FROM bridge.attempt")
+    await connection.execute("UPDATE bridge.outbox SET state = 'backoff', attempts = 0")
+    pool = await open_pool(bridge_database, size=2, application_name="told")
+
+    async def tell(report: OrderReport) -> None:
+        async with pool.acquire() as own:
+            await settle(own, [report])
+
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'told' AND wait_event_type = 'Lock'"
+    )
+    with bot.connection.transaction():
+        bot.connection.execute("SELECT 1 FROM orders WHERE id = %s FOR UPDATE", [order.order_id])
+        told = asyncio.gather(tell(order.reports()[0]), tell(queried(order, 1)))
+        async with asyncio.timeout(10):
+            while await connection.fetchval(waiting) < 2:
+                await asyncio.sleep(0.01)
+    await told
+    await pool.close()
+    assert bot.read_order(order.order_id)["status"] == "filled"
+    events = await connection.fetch("SELECT kind FROM bridge.event WHERE order_id = $1", order.order_id)
+    assert [row["kind"] for row in events].count("recovered") == 1
+
+
 FEES = st.sampled_from([("0", None), ("0.001", "SOL"), ("0.0001", "BNB"), ("0.1", "USDT")])
 
 
