@@ -118,7 +118,7 @@ class Executor:
             metrics,
             tracing,
         )
-        self._recheck = Recheck(pool, name, self._venues, keys, self._settler, protocol.lease, accounts)
+        self._recheck = Recheck(pool, name, self._venues, keys, self._settler, protocol, accounts)
         most_per_minute = configuration.guards.max_orders_per_minute
         self._claimer = Claimer(
             pool,

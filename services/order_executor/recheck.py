@@ -14,7 +14,7 @@ import structlog
 
 from shared.binance.futures import FuturesRest
 from shared.binance.rest import Answer
-from shared.database.old_rows import mark_asked, take_old_rows
+from shared.database.old_rows import leave_old_rows, mark_asked, take_old_rows
 from shared.domain.attempt import all_client_order_ids
 from shared.domain.fill import FillOrigin, UnreadablePayloadError
 from shared.domain.order import Market
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from shared.database.epoch import Epoch
     from shared.database.old_rows import OldRow
     from shared.keys import Keys
+    from shared.settings import ProtocolSettings
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +58,7 @@ class Recheck:
         venues: where to ask.
         keys: the accounts' keys.
         settler: takes what was found, or proven absent.
-        lease: nobody else asks about a row for that long.
+        protocol: its lease, for which nobody else asks about a row, and its margins.
         accounts: served by this process; None = all.
 
     """
@@ -69,7 +70,7 @@ class Recheck:
         venues: Venues,
         keys: Keys,
         settler: Settler,
-        lease: timedelta,
+        protocol: ProtocolSettings,
         accounts: list[UUID] | None,
     ) -> None:
         self._pool = pool
@@ -77,14 +78,21 @@ class Recheck:
         self._venues = venues
         self._keys = keys
         self._settler = settler
-        self._lease = lease
+        self._lease = protocol.lease
+        # A conditional order takes double margins wherever something is judged absent (PROTOCOL 7).
+        self._conditional_later = protocol.engine_delay + protocol.query_lag
         self._accounts = accounts
 
     async def look(self, epoch: Epoch) -> None:
         """Ask about the rows that are due; called with every sweep."""
         async with self._pool.acquire() as connection:
             rows = await take_old_rows(
-                connection, epoch.id, owner=self._name, lease=self._lease, accounts=self._accounts
+                connection,
+                epoch.id,
+                owner=self._name,
+                lease=self._lease,
+                conditional_later=self._conditional_later,
+                accounts=self._accounts,
             )
         for _, group in groupby(sorted(rows, key=_key), key=_key):
             await self._ask(epoch, list(group))
@@ -98,11 +106,13 @@ class Recheck:
             log.warning("recheck.key_unreadable", account_id=str(first.account_id), error=str(error))
             return
         if venue.instruments is None:
+            # Right after a start; waiting for the lease to run out would only make the recovery longer.
+            async with self._pool.acquire() as connection:
+                await leave_old_rows(connection, [row.token for row in rows])
             return
         instrument = venue.instruments.resolve(first.symbol)
         if not isinstance(instrument, Instrument):
-            # Never sent in any history: the exchange has no such symbol.
-            await self._not_there(epoch, rows)
+            await self._no_such_symbol(epoch, rows)
             return
         orders = await self._orders(venue, credentials, instrument, rows)
         if orders is None:
@@ -216,6 +226,23 @@ class Recheck:
                 found.add(report.order_id)
                 self._settler.put(report)
         return found, unreadable
+
+    async def _no_such_symbol(self, epoch: Epoch, rows: Sequence[OldRow]) -> None:
+        """Let rows go that were never claimed: nothing can be asked about a symbol that is not listed.
+
+        What was in flight was claimed while it was listed, or could be read: that is never an absence
+        (PROTOCOL 7), it stays unknown for an operator.
+        """
+        async with self._pool.acquire() as connection:
+            await mark_asked(connection, epoch.id, [row.token for row in rows])
+        for row in rows:
+            if row.state is EntryState.UNKNOWN:
+                log.error(
+                    "recheck.symbol_gone",
+                    order_id=str(row.order_id),
+                    symbol=row.symbol,
+                    advice=f"settle it by hand: bridge resolve {row.order_id} --placed/--not-placed",
+                )
 
     async def _not_there(self, epoch: Epoch, rows: Sequence[OldRow]) -> None:
         """Let rows without a trace be claimed; an attempt that was in flight is absent."""

@@ -52,11 +52,25 @@ async def take_old_rows(
     *,
     owner: str,
     lease: timedelta,
+    conditional_later: timedelta,
     accounts: list[UUID] | None,
     limit: int = 500,
 ) -> list[OldRow]:
-    """Take rows to ask about; none before the quarantine is over."""
-    rows = await connection.fetch(statement("old_rows"), epoch, owner, lease, accounts, limit)
+    """Take rows to ask about; none before the quarantine is over.
+
+    Args:
+        connection: any.
+        epoch: the history we are in.
+        owner: who asks.
+        lease: nobody else takes them for that long.
+        conditional_later: how much longer the quarantine of a conditional order is.
+        accounts: served by this process; None = all.
+        limit: at most so many.
+
+    """
+    rows = await connection.fetch(
+        statement("old_rows"), epoch, owner, lease, accounts, limit, conditional_later
+    )
     return [
         OldRow(
             order_id=row["order_id"],
@@ -77,3 +91,8 @@ async def take_old_rows(
 async def mark_asked(connection: Connection, epoch: int, tokens: list[UUID]) -> None:
     """Note that the exchange has none of the nine ids of these rows; they may be claimed again."""
     await connection.execute(statement("mark_asked"), epoch, tokens)
+
+
+async def leave_old_rows(connection: Connection, tokens: list[UUID]) -> None:
+    """Give rows back about which nothing could be asked yet."""
+    await connection.execute(statement("leave_old_rows"), tokens)

@@ -96,7 +96,7 @@ FAILOVER = Scale(
     answer_timeout_s=3.0,
 )
 # An order shows so late that whoever skips the quarantine has long sent it again, even if he looked first
-# when he did not know the symbols yet, and then again when his lease had run out.
+# when he did not know the symbols yet, and then again with the next sweep.
 SLOW_FAILOVER = Scale(
     "slow failover",
     recv_window_ms=4000,

@@ -14,6 +14,7 @@ from shared.database import breakers, outbox
 from shared.database import epoch as epochs
 from shared.database import settle as settling
 from shared.database.connect import open_pool
+from shared.database.old_rows import take_old_rows
 from shared.database.outbox import Key
 from shared.database.statements import statement
 from shared.domain.order import OrderType
@@ -900,3 +901,20 @@ async def test_row_older_than_a_change_of_history_is_in_quarantine(
     assert [e.quarantined_until for e in await peek(connection)] == [changed.quarantine_until, None]
     await connection.execute("UPDATE bridge.outbox SET asked_epoch = $1 WHERE order_id = $2", changed.id, old)
     assert [e.quarantined_until for e in await peek(connection)] == [None, None]
+
+
+async def test_a_conditional_row_is_asked_about_later(connection: Connection, rows: Rows) -> None:
+    """Its margins are double: the rows beside it do not wait for it."""
+    await epoch_of(connection)
+    plain = rows(market_type="futures")
+    stop = rows(market_type="futures", type="stop_market", stop_price=Decimal(60000))
+    changed = await epochs.current(connection, quarantine=timedelta(0), why="a snapshot was put back")
+
+    async def taken(later: timedelta) -> list[tuple[UUID, bool]]:
+        old = await take_old_rows(
+            connection, changed.id, owner="test", lease=BLOCK, conditional_later=later, accounts=None
+        )
+        return [(row.order_id, row.conditional) for row in old]
+
+    assert await taken(timedelta(hours=1)) == [(plain, False)]
+    assert await taken(timedelta(0)) == [(stop, True)]

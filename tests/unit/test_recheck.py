@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -21,12 +21,15 @@ from shared.domain.attempt import client_order_id
 from shared.domain.order import Market
 from shared.domain.states import EntryState
 from shared.domain.symbol import index_instruments
+from shared.settings import ProtocolSettings
 from tests.order_rows import BTC
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-ROW = UUID(int=1)
+    from shared.domain.symbol import Instrument
+
+ROW, TOKEN = UUID(int=1), UUID(int=3)
 OURS = {
     "symbol": "BTCUSDT",
     "orderId": 7,
@@ -72,9 +75,47 @@ async def test_only_a_readable_answer_proves_absence(
     open_orders: Any, page: Any, settled: list[UUID], proven_absent: bool
 ) -> None:
     """A list with an order nobody can read may hold the one that was asked for."""
+    database = Database()
+    findings: list[Any] = []
+    recheck = made(database, findings, [BTC], open_orders=open_orders, page=page)
+    await recheck._ask(SimpleNamespace(id=2), [old_row(EntryState.NEW)])
+    assert [finding.order_id for finding in findings] == settled
+    assert bool(database.asked_for) is proven_absent
+
+
+@pytest.mark.parametrize("state", [EntryState.NEW, EntryState.UNKNOWN])
+async def test_a_symbol_that_cannot_be_asked_about_proves_no_absence(state: EntryState) -> None:
+    """Delisted since, or unreadable today: what was in flight stays unknown, what never was goes on."""
+    database = Database()
+    findings: list[Any] = []
+    await made(database, findings, [])._ask(SimpleNamespace(id=2), [old_row(state)])
+    assert not findings
+    assert database.asked_for == [(2, [TOKEN])]
+
+
+async def test_rows_are_left_for_the_next_look_while_no_symbol_is_known() -> None:
+    """Right after a start nothing can be asked; nobody has to wait for the lease because of that."""
+    database = Database()
+    findings: list[Any] = []
+    await made(database, findings, None)._ask(SimpleNamespace(id=2), [old_row(EntryState.UNKNOWN)])
+    assert not findings
+    assert database.asked_for == [([TOKEN],)]
+
+
+def made(
+    database: Database,
+    findings: list[Any],
+    instruments: list[Instrument] | None,
+    *,
+    open_orders: Any = (),
+    page: Any = (),
+) -> Any:
+    """Make one that asks an exchange with these instruments and orders."""
     router = respx.Router(base_url="http://127.0.0.1:1")
-    router.get("/api/v3/openOrders").respond(json=open_orders)
-    router.get("/api/v3/allOrders").respond(json=page)
+    router.get("/api/v3/openOrders").respond(
+        json=open_orders if isinstance(open_orders, dict) else list(open_orders)
+    )
+    router.get("/api/v3/allOrders").respond(json=page if isinstance(page, dict) else list(page))
     clock = Clock()
     clock.sample(clock.now_ms(), 1_790_000_000_000, clock.now_ms())
     rest = SpotRest(httpx.MockTransport(router.async_handler), "http://127.0.0.1:1", clock)
@@ -82,20 +123,22 @@ async def test_only_a_readable_answer_proves_absence(
         rest=rest,
         market=Market.SPOT,
         environment_epoch=1,
-        instruments=index_instruments(Market.SPOT, [BTC]),
+        instruments=None if instruments is None else index_instruments(Market.SPOT, instruments),
     )
-    database = Database()
-    findings: list[Any] = []
-    recheck: Any = Recheck(
+    return Recheck(
         database,  # type: ignore[arg-type]
         "test",
         SimpleNamespace(of=lambda *_, **__: venue),  # type: ignore[arg-type]
         SimpleNamespace(of=lambda *_: Credentials("key", "secret")),  # type: ignore[arg-type]
         SimpleNamespace(put=findings.append),  # type: ignore[arg-type]
-        timedelta(seconds=1),
+        ProtocolSettings(),
         None,
     )
-    row: Any = SimpleNamespace(
+
+
+def old_row(state: EntryState) -> Any:
+    """Write a row from before the change."""
+    return SimpleNamespace(
         **dict.fromkeys(OldRow.__dataclass_fields__)
         | {
             "order_id": ROW,
@@ -103,13 +146,10 @@ async def test_only_a_readable_answer_proves_absence(
             "account": SimpleNamespace(is_testnet=True),
             "market": "spot",
             "symbol": "BTCUSDT",
-            "state": EntryState.NEW,
-            "token": UUID(int=3),
-            "attempts": 0,
+            "state": state,
+            "token": TOKEN,
+            "attempts": 1 if state is EntryState.UNKNOWN else 0,
             "conditional": False,
             "created_at": datetime.now(UTC),
         }
     )
-    await recheck._ask(SimpleNamespace(id=2), [row])
-    assert [finding.order_id for finding in findings] == settled
-    assert bool(database.asked_for) is proven_absent
