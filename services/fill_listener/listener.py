@@ -253,8 +253,14 @@ class FillListener:
         return carriers
 
     def _unheard(self, account_id: UUID) -> None:
-        """Ask for what an account may have said while nobody heard it."""
+        """Ask for what an account may have said while nobody heard it.
+
+        What it said last may not show yet, and nobody says it again: so it is asked for once more when it has
+        to show (PROTOCOL 7).
+        """
         self._reconciler.want(account_id)
+        lag_s = self._configuration.protocol.query_lag.total_seconds()
+        asyncio.get_running_loop().call_later(lag_s, self._reconciler.want, account_id)
         account = self._accounts.get(account_id)
         if account is not None and account.environment in self._futures:
             self._futures[account.environment].want(account_id)

@@ -25,6 +25,7 @@ from shared.domain.absence import (
     Absent,
     AskNext,
     Never,
+    NeverReason,
     Question,
     QuestionKind,
     Result,
@@ -204,13 +205,17 @@ class Resolver:
             case Absent():
                 await self._absent(case)
                 return None
+            case Never(NeverReason.EPOCH_CHANGED):
+                # The round of PROTOCOL 10 settles it, under a token of its own.
+                return self._look_often
             case Never(reason):
                 log.error(
                     "unknown.for_ever",
                     reason=reason,
                     advice=f"settle it by hand: bridge resolve {attempt.order_id} --placed/--not-placed",
                 )
-                return await self._question(case, by_id, Moment(now_ms, now_ms)) and LONGEST_WAIT
+                later = await self._question(case, by_id, Moment(now_ms, now_ms))
+                return None if later is None else LONGEST_WAIT
         # Present was handed over when it was found; asking by id again brings its report.
         return await self._question(case, by_id, Moment(now_ms, now_ms))
 

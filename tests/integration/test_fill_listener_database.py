@@ -12,6 +12,7 @@ from shared.database import epoch as epochs
 from shared.database.connect import DATABASE_AWAY
 from shared.database.migrate import lay_bot_stand_in, migrate
 from tests.bot import ENCRYPTION_KEY
+from tests.crash.behaviours import QUESTIONS
 from tests.listening import local_market, until
 
 if TYPE_CHECKING:
@@ -63,4 +64,25 @@ async def test_another_history_is_asked_about_what_it_may_have_lost(
         async with market.pool.acquire() as connection:
             await epochs.current(connection, quarantine=timedelta(0), why="a drill")
         await listener._look_at_epoch()  # as whoever settles next does, when the timelines differ
+        await trader.filled(order)
+
+
+async def test_what_does_not_show_yet_is_asked_for_again(
+    bridge_database: str, bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its event is lost and the first question too early: the next one does not wait for minutes."""
+    monkeypatch.setenv("BRIDGE_QUERY_LAG", "0.8")
+    async with local_market(bridge_database, monkeypatch) as market:
+        trader = await market.trader(bot, "alice")
+        listener = await market.listen()
+        await market.admin("POST", "/faults", {"action": "event_lose", "probability": 1})
+        await market.admin(
+            "POST",
+            "/faults",
+            {"action": "lag", "method": "GET", "route": QUESTIONS, "ms": 700, "count": None},
+        )
+        order = await trader.buy("0.01")
+        async with market.pool.acquire() as connection:
+            await epochs.current(connection, quarantine=timedelta(0), why="a drill")
+        await listener._look_at_epoch()
         await trader.filled(order)
