@@ -109,6 +109,8 @@ class FuturesUserStream:
         self._on_key = on_key
         self._before_connect = before_connect
         self._keys: dict[str, _Kept] = {}
+        # What still comes under a key that has left is not the one's who remains.
+        self._left: set[str] = set()
         self._socket: ClientConnection | None = None
         self._settled = asyncio.Event()
         self._ended = ""
@@ -150,6 +152,7 @@ class FuturesUserStream:
         if key in self._keys:
             raise StreamRefusedError(ALREADY_SUBSCRIBED, "this account's listen key is subscribed here")
         # Before anything is sent: its first event may be the very next frame.
+        self._left.discard(key)
         self._keys[key] = _Kept(account_id, credentials.api_key, time.monotonic())
         try:
             async with self._connecting:
@@ -160,6 +163,7 @@ class FuturesUserStream:
             await self._require_listed(key)
         except (StreamDownError, StreamRefusedError):
             self._keys.pop(key, None)
+            self._left.add(key)
             raise
 
     async def unsubscribe(self, account_id: UUID) -> None:
@@ -171,6 +175,7 @@ class FuturesUserStream:
         """
         for key in [name for name, kept in self._keys.items() if kept.account_id == account_id]:
             del self._keys[key]
+            self._left.add(key)
             if not self._keys:
                 await self._end("nobody left")
                 return
@@ -267,6 +272,7 @@ class FuturesUserStream:
         kept = self._keys.pop(key, None)
         if kept is None:
             return
+        self._left.add(key)
         if self._keys:
             self._on_event(kept.account_id, {"e": TERMINATED})
         else:
@@ -302,7 +308,10 @@ class FuturesUserStream:
         if event["e"] == EXPIRED:
             await self._expire(str(event.get("listenKey") or _key_of(frame)))
             return True
-        kept = self._keys.get(_key_of(frame))
+        key = _key_of(frame)
+        if key in self._left:
+            return True
+        kept = self._keys.get(key)
         if kept is None and len(self._keys) == 1:
             kept = next(iter(self._keys.values()))
         if kept is not None:
@@ -329,7 +338,9 @@ class FuturesUserStream:
 
     async def _listed(self) -> list[str]:
         result = await self._request("LIST_SUBSCRIPTIONS", None)
-        return [name for name in result if isinstance(name, str)] if isinstance(result, list) else []
+        if not isinstance(result, list):
+            raise StreamRefusedError(0, "the answer to LIST_SUBSCRIPTIONS is no list")
+        return [name for name in result if isinstance(name, str)]
 
     async def _request(self, method: str, params: list[str] | None) -> Any:
         if self._socket is None or self._ended:
