@@ -50,6 +50,8 @@ _SETTLED_TABLES: Mapping[str, str] = {
     **dict.fromkeys(("migration", "installation"), READ),
     "epoch": WRITE,
     "trigger_failures": READ,
+    # Whoever finds another history, or sweeps, takes in what the trigger missed.
+    "statement_id": "USAGE",
 }
 
 
@@ -91,7 +93,6 @@ ROLES: Mapping[str, Role] = {
             **dict.fromkeys(("breaker", "cap", "futures_setting", "rate", "rate_seat"), WRITE),
             **dict.fromkeys(("connection", "external_order", "preference", "stream"), READ),
             "pause": OWN,
-            "statement_id": "USAGE",  # the sweep takes in what the trigger missed
         },
     ),
     "listener": Role(

@@ -903,6 +903,18 @@ async def test_row_older_than_a_change_of_history_is_in_quarantine(
     assert [e.quarantined_until for e in await peek(connection)] == [None, None]
 
 
+async def test_a_row_without_entry_is_older_than_a_change_of_history(
+    connection: Connection, rows: Rows
+) -> None:
+    """A sweep of the lost history may have taken it in, and the order may have been sent."""
+    await epoch_of(connection)
+    rows()
+    await connection.execute("DELETE FROM bridge.outbox")
+    changed = await epochs.current(connection, quarantine=QUARANTINE, why="a snapshot was put back")
+    assert await outbox.take_in_missed(connection) == []
+    assert [e.quarantined_until for e in await peek(connection)] == [changed.quarantine_until]
+
+
 async def test_a_conditional_row_is_asked_about_later(connection: Connection, rows: Rows) -> None:
     """Its margins are double: the rows beside it do not wait for it."""
     await epoch_of(connection)

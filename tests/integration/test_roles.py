@@ -110,6 +110,13 @@ def test_each_role_may_run_what_its_process_runs(role: str, separate: dict[str, 
     assert lacking.keys() == NOT_RUN[role], "the list above is no longer than it must be"
 
 
+@pytest.mark.parametrize("role", PROCESSES)
+def test_each_role_may_take_in_a_row(role: str, separate: dict[str, str]) -> None:
+    """Whichever process finds another history does it; planning does not ask for this right."""
+    with psycopg.connect(separate[role]) as connection:
+        connection.execute("SELECT nextval('bridge.statement_id')")
+
+
 FOR_NO_ROLE = (
     "DELETE FROM public.orders",
     "UPDATE public.orders SET amount = 1",
