@@ -11,7 +11,7 @@ import asyncio
 import inspect
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import h11
 import orjson
@@ -104,15 +104,13 @@ async def serving(
 
     """
     pages = Pages(registry, readiness, redactor)
-    answering: set[asyncio.Task[Any]] = set()
+    answering: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # A task of the server's own: a mistake in a page is logged, and must not end the work beside it.
-        task = asyncio.current_task()
-        assert task is not None
-        answering.add(task)
-        task.add_done_callback(answering.discard)
-        await _converse(pages, reader, writer)
+        task = asyncio.create_task(_converse(pages, reader, writer))
+        answering[task] = writer
+        task.add_done_callback(answering.pop)
 
     server = await asyncio.start_server(connected, host, port)
     try:
@@ -122,7 +120,10 @@ async def serving(
         yield bound
     finally:
         server.close()
-        left = [task for task in answering if task.cancel()]
+        left = dict(answering)
+        for task, writer in left.items():
+            task.cancel()
+            writer.transport.abort()  # the task may not have begun
         if left:
             await asyncio.wait(left)
 
@@ -203,11 +204,12 @@ async def _converse(pages: Pages, reader: asyncio.StreamReader, writer: asyncio.
             head = h11.Response(status_code=page.status, reason=page.status.phrase, headers=headers)
             for event in (head, h11.Data(page.body), h11.EndOfMessage()):
                 writer.write(peer.send(event) or b"")
-            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
     except (TimeoutError, OSError):
         pass  # nobody is there any more to be told
     finally:
-        writer.close()
+        writer.transport.abort()
 
 
 async def _request(peer: h11.Connection, reader: asyncio.StreamReader) -> tuple[str, str, str] | None:
