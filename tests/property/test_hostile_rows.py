@@ -9,6 +9,7 @@ import asyncio
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 from uuid import UUID, uuid4
 
 import psycopg
@@ -21,10 +22,12 @@ from services.order_executor.futures_account import FuturesAccounts
 from services.order_executor.pauses import Pauses
 from services.order_executor.prepare import Prepared, Preparer
 from shared.binance.clock_offset import Clock
-from shared.binance.rest import Answer
+from shared.binance.futures import FuturesRest
+from shared.binance.rest import Answer, TransportFailure
 from shared.binance.sign import Credentials
 from shared.database import outbox
 from shared.database.connect import open_pool
+from shared.domain.order import Market
 from shared.domain.sizing import Book
 from shared.domain.symbol import index_instruments
 from shared.domain.verdicts import Code, Held, Rejected, Waiting
@@ -39,7 +42,6 @@ if TYPE_CHECKING:
 
     from shared.database.connect import Pool
     from shared.database.outbox import ReadyEntry
-    from shared.domain.order import Market
     from tests.bot import Bot
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=50)
@@ -114,6 +116,8 @@ PLAIN = {
     "created_at": "now",
 }  # fmt: skip
 
+UNANSWERED = TransportFailure(bytes_written=True, reason="silence", detail="No answer.")
+
 
 class Venue:
     """A venue that answers at once, from memory."""
@@ -125,7 +129,14 @@ class Venue:
         clock = Clock()
         clock.sample(clock.now_ms(), 1_790_000_000_000, clock.now_ms())
         self.market = market
-        self.rest = SimpleNamespace(clock=clock, account=self._account)
+        # A futures account's mode is asked for first; here it is never answered, so such rows wait.
+        self.rest: Any = (
+            Mock(spec=FuturesRest, clock=clock)
+            if market is Market.FUTURES
+            else SimpleNamespace(clock=clock, account=self._account)
+        )
+        if market is Market.FUTURES:
+            self.rest.account_config.return_value = UNANSWERED
         self.instruments = index_instruments(market, [BTC])
 
     async def book(self, symbol: str) -> Book:
@@ -214,6 +225,7 @@ def desk(database: str, bridge_database: str, bot: Bot) -> Iterator[Desk]:
 @example(row=PLAIN | {"created_at": None}, wishes="{}", capital=None, child=False)
 @example(row=PLAIN | {"created_at": "infinity"}, wishes="{}", capital=None, child=False)
 @example(row=PLAIN | {"type": "trailing_stop"}, wishes="{}", capital=None, child=False)
+@example(row=PLAIN | {"market_type": "futures"}, wishes="{}", capital=None, child=False)
 @example(row=PLAIN | {"market_type": "margin"}, wishes="{}", capital=None, child=False)
 @example(row=PLAIN, wishes='{"max_position_size_usd": 1e400}', capital=None, child=False)
 @example(row=PLAIN, wishes="{}", capital=Decimal("NaN"), child=False)
