@@ -16,6 +16,7 @@ from services.command_line.demo import EXECUTOR, LISTENER, fund
 from services.command_line.local_testnet import LocalTestnet
 from services.command_line.stand_in_bot import Bot, order_row
 from shared.binance.sign import Credentials, signed_query
+from shared.domain.verdicts import Code
 from tests.end_to_end.conftest import new_trader
 
 if TYPE_CHECKING:
@@ -218,13 +219,7 @@ def test_an_order_the_bot_sent_itself_halts_the_account(alone: Trader, market: s
         until_accepted(alone, alone.order(symbol="BNB/USDT", market_type=market, amount=Decimal(120)))
         row = alone.order(**RESTING, market_type=market, amount=Decimal(340))
         until_accepted(alone, row)
-        heard = (
-            "SELECT 1 FROM bridge.stream WHERE account_id = %s AND market = %s AND connection_id IS NOT NULL"
-        )
-        alone.until(
-            lambda: bool(alone.bot.connection.execute(heard, [alone.account, market]).fetchone()),
-            "the account is heard",
-        )
+        alone.until(lambda: heard(alone, market), "the account is heard")
         place_as_the_bot(alone, market, row)
 
         def halted() -> bool:
@@ -234,7 +229,7 @@ def test_an_order_the_bot_sent_itself_halts_the_account(alone: Trader, market: s
 
         alone.until(halted, "the account is halted")
         waits = alone.order(symbol="SOL/USDT", market_type=market, amount=Decimal(121))
-        time.sleep(1.5)  # three sweeps
+        alone.until(lambda: alone.entry(waits)["reason_code"] == Code.HALTED, "the row is seen, and waits")
         assert alone.row(waits)["status"] == "pending"
         assert outcomes(alone, waits) == []
         assert "account.halted" in listener.log.read_text()
