@@ -122,6 +122,7 @@ async def claim(
             epoch.timeline,
             epoch.postmaster_start,
             as_json([rate._asdict() for rate in rates]),
+            [intent.entry_id for intent in intents],
         )
     assert row is not None
     if not row["same_epoch"]:

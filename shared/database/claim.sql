@@ -2,7 +2,7 @@
 -- an empty claim.
 -- $1 what is to be sent, as JSON (`shared/database/claim.py: Intent`; worth 0: it only reduces; capital null: no strategy)
 -- $2 recvWindow ms  $3 owner  $4 lease  $5 epoch  $6 timeline  $7 postmaster start
--- $8 what one of each quote asset is worth in USD, as JSON
+-- $8 what one of each quote asset is worth in USD, as JSON  $9 the entries
 WITH history AS MATERIALIZED (
     -- the history the worker read its rows in is still the one it writes to
     SELECT e.id, e.last_entry_id, e.is_first
@@ -24,7 +24,8 @@ WITH history AS MATERIALIZED (
       JOIN bridge.outbox AS e ON e.id = i.entry_id
       JOIN public.orders AS o ON o.id = e.order_id
      CROSS JOIN history AS h
-     WHERE e.state || '' IN ('new', 'backoff')  -- by its own id, not through the index of all that is new
+     WHERE e.id = ANY ($9::bigint[])  -- never all of them, whichever side of the join a plan begins with
+       AND e.state || '' IN ('new', 'backoff')  -- by its own id, not through the index of all that is new
        AND e.attempts = i.number - 1
        AND NOT e.has_evidence
        AND (e.not_before IS NULL OR e.not_before <= clock_timestamp())
@@ -41,7 +42,8 @@ WITH history AS MATERIALIZED (
                           AND ((p.scope = 'address' AND p.key = i.base_url)
                             OR (p.scope IN ('account', 'key')
                                 AND p.key = e.account_id::text || CASE e.market WHEN 'spot' THEN '' ELSE ' ' || e.market END)))
-     ORDER BY e.order_id
+     -- in the order of ids everywhere, and not by walking an index of all of them
+     ORDER BY uuid_send(e.order_id)
        FOR UPDATE OF o, e SKIP LOCKED
 ), buyer AS MATERIALIZED (
     -- whose caps are asked (DESIGN 5), and how many of his claims the sums below know of
@@ -96,7 +98,7 @@ WITH history AS MATERIALIZED (
     -- passes only while no other claim of this user has been committed since the sums were read
     INSERT INTO bridge.cap AS c (user_id, claims)
     SELECT b.user_id, b.claims + 1 FROM buyer AS b
-     WHERE b.user_id IN (SELECT f.user_id FROM fitting AS f)
+     WHERE b.user_id IN (SELECT f.user_id FROM fitting AS f OFFSET 0)
      ORDER BY b.user_id
         ON CONFLICT (user_id) DO UPDATE SET claims = excluded.claims WHERE c.claims = excluded.claims - 1
  RETURNING c.user_id
@@ -104,7 +106,7 @@ WITH history AS MATERIALIZED (
     SELECT l.*
       FROM locked AS l
      WHERE l.worth = 0
-        OR l.entry_id IN (SELECT f.entry_id FROM fitting AS f JOIN reserved AS r ON r.user_id = f.user_id)
+        OR l.entry_id IN (SELECT f.entry_id FROM fitting AS f WHERE f.user_id IN (SELECT r.user_id FROM reserved AS r))
 ), opened AS (
     UPDATE public.orders AS o SET status = 'open'
       FROM passed AS p
@@ -128,7 +130,8 @@ WITH history AS MATERIALIZED (
     SELECT t.order_id, t.number, t.client_order_id, t.account_id, t.user_id, t.strategy_id, t.market, t.symbol, t.side,
            t.parameters, t.signed_at_ms, $2::integer, t.base_url, t.api_key_hash, $5::integer, t.token, t.base_asset,
            t.quote_asset, t.lot_step, t.environment_epoch, t.quantity, t.worth
-      FROM taken AS t JOIN entry ON entry.id = t.entry_id
+      FROM taken AS t
+     WHERE t.entry_id IN (SELECT entry.id FROM entry)
  RETURNING order_id
 )
 SELECT EXISTS (SELECT FROM history) AS same_epoch,

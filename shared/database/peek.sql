@@ -32,7 +32,7 @@ WITH fresh AS MATERIALIZED (
               AND (x.parent_id IS NULL OR x.state NOT IN ('new', 'backoff')
                    OR NOT EXISTS (SELECT FROM public.orders AS parent
                                    WHERE parent.id = x.parent_id
-                                     AND parent.status IN ('pending', 'open', 'partial'))
+                                     AND parent.status::text IN ('pending', 'open', 'partial'))
                   AND NOT EXISTS (SELECT FROM bridge.outbox AS parent
                                    WHERE parent.order_id = x.parent_id AND parent.state <> 'done'))
             ORDER BY x.id
@@ -62,10 +62,10 @@ WITH fresh AS MATERIALIZED (
                                    LIMIT $9::integer) AS sent) AS sent_last_minute,
            -- asked only where there is anything to ask about: almost nobody's breaker has ever tripped
            CASE WHEN c.is_triggered OR b.user_id IS NOT NULL THEN bridge.breaker_reason(u.id) END AS breaker_reason
-      FROM public.users AS u
+      FROM (SELECT DISTINCT o.user_id FROM ready AS r JOIN public.orders AS o ON o.id = r.order_id) AS mine
+      JOIN public.users AS u ON u.id = mine.user_id
       LEFT JOIN public.circuit_breaker_states AS c ON c.user_id = u.id
       LEFT JOIN bridge.breaker AS b ON b.user_id = u.id
-     WHERE u.id IN (SELECT o.user_id FROM ready AS r JOIN public.orders AS o ON o.id = r.order_id)
 )
 SELECT r.id AS entry_id, r.state, r.attempts, r.counted, r.adopted, r.trace, r.symbol AS key_symbol, r.reason_code, r.reason,
        r.created_at AS taken_in_at,
@@ -113,7 +113,7 @@ SELECT r.id AS entry_id, r.state, r.attempts, r.counted, r.adopted, r.trace, r.s
          JOIN public.orders AS earlier ON earlier.id = t.order_id
         WHERE t.twin_key = r.twin_key AND t.id < r.id AND t.statement_id <> r.statement_id AND NOT r.adopted
           AND t.created_at > r.created_at - $7::interval
-          AND earlier.status NOT IN ('rejected', 'canceled')
+          AND earlier.status::text NOT IN ('rejected', 'canceled')
         ORDER BY t.id DESC LIMIT 1) AS twin ON true
   LEFT JOIN LATERAL (
        SELECT s.scope, s.reason FROM bridge.control AS s
