@@ -311,8 +311,9 @@ class Budget:
             return
         if taken.is_carried and counted_in < self.window:
             self.own += taken.amount
-        elif not taken.is_carried and counted_in > self.window:
-            taken.at_ms = float("inf")  # our clock is behind: it belongs to the window that is about to begin
+        elif counted_in > self.window:
+            # Our clock is behind, or nothing was taken since: carried into that window, and no further.
+            taken.at_ms = counted_in * self.limit.interval_ms
 
     def unused(self, taken: Taken, usable_at_ms: float = 0.0) -> None:
         """Give back what the exchange does not count, or counts no more.

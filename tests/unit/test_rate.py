@@ -188,6 +188,15 @@ def test_counted_by_the_exchange_in_a_window_that_has_not_begun_here() -> None:
     assert b.own == 0
 
 
+def test_what_was_carried_over_once_is_not_carried_for_ever() -> None:
+    """Counted in the window that had not begun here: the one after it is whole again."""
+    b = budget(5)
+    b.used(b.take(1, 9_900), counted_in=1)
+    for now_ms in (10_010, 20_010, 30_010):
+        b.turn(now_ms, 5)
+    assert b.own == 1
+
+
 def test_what_is_not_counted_comes_back_after_a_moment() -> None:
     """A filled order is counted no more; the exchange shows that with a small delay."""
     b = budget(1, standing=0)
@@ -268,7 +277,10 @@ class Exchange:
 def test_no_window_is_ever_overdrawn(
     data: st.DataObject, most: int, error_ms: float, steps: list[tuple[float, int, float]]
 ) -> None:
-    """Two processes, late answers, clocks that differ: the exchange never counts more than it allows."""
+    """Two processes, late answers, clocks that differ: the exchange never counts more than it allows.
+
+    Two windows later nothing of it weighs on a budget any more.
+    """
     limit = Limit(Kind.ORDERS, 1000, most)
     offsets = [data.draw(st.floats(-error_ms, error_ms)) for _ in range(2)]
     exchange = Exchange(most, 1000, ahead_ms=0.0)
@@ -290,6 +302,11 @@ def test_no_window_is_ever_overdrawn(
         while b.left() >= 1:
             in_flight.append((now + delay, now + 2 * delay, who, b.take(1, now + offsets[who])))
     assert all(count <= most for count in exchange.counts.values()), exchange.counts
+    arrive(exchange, budgets, in_flight, now + 1000, data)
+    for b in budgets:
+        for later in (now + 1000, now + 3000):
+            b.turn(later, error_ms)
+        assert b.own == b.standing
 
 
 def arrive(
