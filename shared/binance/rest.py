@@ -1,12 +1,14 @@
 """One REST request and what came of it, as a value: nothing the exchange says is an exception here.
 
-Requests go straight to an `httpx.AsyncBaseTransport`. httpx's client would add redirects, cookies, proxies
-from the environment and a log line with the whole URL, signature included; none of these may touch an order.
+Requests go straight to our transport, or to another `httpx.AsyncBaseTransport`. httpx's client would add
+redirects, cookies, proxies from the environment and a log line with the whole URL, signature included; none
+of these may touch an order.
 """
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -16,8 +18,9 @@ import orjson
 from shared import failpoints
 from shared.binance.clock_offset import Clock, ClockUnknownError
 from shared.binance.failures import NoAnswer
+from shared.binance.http_answer import WholeAnswer
 from shared.binance.sign import Credentials, Value, query, signed_query
-from shared.binance.transport import FIRST_BYTE_BEFORE, ON_WRITTEN, DirectRequest
+from shared.binance.transport import FIRST_BYTE_BEFORE, ON_WRITTEN, BinanceTransport, DirectRequest
 
 _EXCERPT_CHARS: Final = 500
 _KEPT_HEADERS: Final = ("retry-after", "date", "content-type", "server")
@@ -136,8 +139,12 @@ class RestEndpoint:
         self.clock = clock
         self._transport = transport
         self._recv_window_ms = recv_window_ms
-        self._origin = httpx.URL(self.base_url)
-        self._host = self._origin.netloc.decode("ascii")
+        self._headers = {
+            "Host": httpx.URL(self.base_url).netloc.decode("ascii"),
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",  # a compressed answer would have no bound once unpacked
+            "User-Agent": "order-execution-bridge",
+        }
 
     async def public(
         self,
@@ -236,24 +243,19 @@ class RestEndpoint:
 
         """
         target = f"{path}?{query_string}" if query_string else path
-        headers = {
-            "Host": self._host,
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",  # a compressed answer would have no bound once unpacked
-            "User-Agent": "order-execution-bridge",
-        }
-        if api_key is not None:
-            headers["X-MBX-APIKEY"] = api_key
-        result = await self._ask(DirectRequest(method, self._origin, target, headers, extensions or {}))
+        headers = self._headers if api_key is None else {**self._headers, "X-MBX-APIKEY": api_key}
+        result = await self._ask(DirectRequest(method, self.base_url, target, headers, extensions or {}))
         if self._observe is not None:
             self._observe(method, path, result)
         return result
 
-    async def _ask(self, request: httpx.Request) -> Result:
-        sent_ms = self.clock.now_ms()
+    async def _ask(self, request: DirectRequest) -> Result:
+        transport, sent_ms = self._transport, self.clock.now_ms()
         try:
-            response = await self._transport.handle_async_request(request)
-            body = await _body_of(response)
+            if isinstance(transport, BinanceTransport):
+                answer = await transport.ask(request)
+            else:
+                answer = await _ask_another(transport, request)
         except NoAnswer as error:
             return TransportFailure(error.bytes_written > 0, error.reason, str(error))
         except httpx.TransportError as error:
@@ -261,7 +263,7 @@ class RestEndpoint:
             return TransportFailure(
                 True, "foreign", f"{type(error).__name__} of a transport that does not count bytes."
             )
-        return _answer(response, _without_key(request, response, body), sent_ms, self.clock.now_ms())
+        return _answer(answer, _without_key(request, answer), sent_ms, self.clock.now_ms())
 
 
 def chosen(**params: Value | None) -> dict[str, Value]:
@@ -274,24 +276,27 @@ def _written() -> None:
     failpoints.reached_without_await("send.written")
 
 
-async def _body_of(response: httpx.Response) -> bytes:
+async def _ask_another(transport: httpx.AsyncBaseTransport, request: DirectRequest) -> WholeAnswer:
+    """Send a request by a transport that is not ours."""
+    response = await transport.handle_async_request(request.as_httpx())
     stream = response.stream
     if not isinstance(stream, httpx.AsyncByteStream):
         raise TypeError(
             "The transport returned an answer for synchronous code; use an asynchronous transport."
         )
-    return b"".join([part async for part in stream])
+    body = b"".join([part async for part in stream])
+    return WholeAnswer(response.status_code, response.headers.raw, body, keep_alive=True)
 
 
-def _without_key(request: httpx.Request, response: httpx.Response, body: bytes) -> bytes:
+def _without_key(request: DirectRequest, answer: WholeAnswer) -> bytes:
     """Take our own key out of an error that quotes it: what an error says is stored with the order."""
     key = request.headers.get("X-MBX-APIKEY", "").encode("ascii", "replace")
-    if response.status_code == httpx.codes.OK or not key:
-        return body
-    return body.replace(key, b"[redacted]")
+    if answer.status == httpx.codes.OK or not key:
+        return answer.body
+    return answer.body.replace(key, b"[redacted]")
 
 
-def _answer(response: httpx.Response, body: bytes, sent_ms: float, received_ms: float) -> Answer:
+def _answer(answer: WholeAnswer, body: bytes, sent_ms: float, received_ms: float) -> Answer:
     excerpt = ""
     try:
         parsed = orjson.loads(body)
@@ -300,12 +305,19 @@ def _answer(response: httpx.Response, body: bytes, sent_ms: float, received_ms: 
     if isinstance(parsed, dict) and isinstance(parsed.get("msg"), str):
         # Stored with the order and shown to its owner, whoever reads it from the body.
         parsed["msg"] = _SECRET_PARTS.sub(r"\1\2…", parsed["msg"])
-    headers = {
-        name: value
-        for name, value in response.headers.items()
-        if name in _KEPT_HEADERS or name.startswith(_KEPT_PREFIXES)
-    }
-    return Answer(response.status_code, MappingProxyType(headers), parsed, excerpt, sent_ms, received_ms)
+    headers: dict[str, str] = {}
+    for raw_name, value in answer.headers:
+        if (name := _kept(raw_name)) is not None:
+            text = value.decode("latin-1")
+            headers[name] = f"{headers[name]}, {text}" if name in headers else text
+    return Answer(answer.status, MappingProxyType(headers), parsed, excerpt, sent_ms, received_ms)
+
+
+@lru_cache(maxsize=128)  # the same few names come with every answer
+def _kept(raw_name: bytes) -> str | None:
+    """Return the name under which a header is kept; None when it is not."""
+    name = raw_name.decode("latin-1").lower()
+    return name if name in _KEPT_HEADERS or name.startswith(_KEPT_PREFIXES) else None
 
 
 def _excerpt(body: bytes) -> str:

@@ -1,4 +1,4 @@
-"""PROTOCOL 4 and 5: the transport under httpx that sends once and says whether any byte was written.
+"""PROTOCOL 4 and 5: the transport that sends once and says whether any byte was written.
 
 What it promises to the layers above:
 
@@ -10,6 +10,8 @@ What it promises to the layers above:
 - Servers are verified; answers, their headers and the time they may take are bounded.
 - Neither proxies nor redirects, cookies nor environment variables play a part.
 
+It is also a transport of httpx's, for whoever has a request of httpx's.
+
 A cancelled request raises `asyncio.CancelledError` and may have been sent.
 """
 
@@ -17,7 +19,9 @@ import asyncio
 import re
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -26,6 +30,7 @@ import httpx
 from shared.binance.connection import Connection
 from shared.binance.dial import dial
 from shared.binance.failures import NoAnswer, NotSent, OutcomeUnknown, Reason
+from shared.binance.http_answer import WholeAnswer
 
 __all__ = [
     "FIRST_BYTE_BEFORE",
@@ -50,17 +55,20 @@ ON_WRITTEN: Final = "on_written"
 
 _TARGET: Final = re.compile(r"[A-Za-z0-9/?&=%._~!$'()*+,;:@-]*")
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "DELETE"})
+_WITH_BODY: Final = frozenset({"POST", "PUT"})
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
-class DirectRequest(httpx.Request):
-    """A request whose target goes on the wire as it is; its URL is parsed only when somebody asks for it.
+@dataclass(frozen=True, slots=True)
+class DirectRequest:
+    """A request without a body, whose target and headers go on the wire as they are.
 
-    httpx looks at each character of a URL in Python, which takes as long as all the rest of sending an order.
+    httpx looks at each character of a URL and at each header in Python, on the way out and on the way back,
+    which takes longer than all the rest of sending an order.
 
     Args:
         method: GET, POST, PUT or DELETE.
-        origin: scheme, host and port.
+        base_url: scheme, host and port.
         target: path and query, percent-encoded.
         headers: `Host` among them.
         extensions: see `FIRST_BYTE_BEFORE`, `MAX_ANSWER_BYTES`, `ON_WRITTEN`.
@@ -70,31 +78,20 @@ class DirectRequest(httpx.Request):
 
     """
 
-    def __init__(
-        self,
-        method: str,
-        origin: httpx.URL,
-        target: str,
-        headers: Mapping[str, str],
-        extensions: Mapping[str, Any],
-    ) -> None:
-        if _TARGET.fullmatch(target) is None:
+    method: str
+    base_url: str
+    target: str
+    headers: Mapping[str, str]
+    extensions: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if _TARGET.fullmatch(self.target) is None:
             raise ValueError("The query string is not percent-encoded; build it with sign.signed_query.")
-        self.origin = origin
-        self.target = target.encode("ascii")
-        self._url: httpx.URL | None = None
-        super().__init__(method, origin, headers=headers, extensions=dict(extensions))
 
-    @property
-    def url(self) -> httpx.URL:
-        """The whole URL."""
-        if self._url is None:
-            self._url = httpx.URL(str(self.origin).rstrip("/") + self.target.decode("ascii"))
-        return self._url
-
-    @url.setter
-    def url(self, _url: httpx.URL) -> None:
-        """Leave it: httpx sets what it was given, which is the origin."""
+    def as_httpx(self) -> httpx.Request:
+        """Return the same for a transport that is not ours."""
+        url = self.base_url + self.target
+        return httpx.Request(self.method, url, headers=self.headers, extensions=dict(self.extensions))
 
 
 class _Origin:
@@ -168,16 +165,35 @@ class BinanceTransport(httpx.AsyncBaseTransport):
             OutcomeUnknown: at least one byte was written and no trustworthy answer came.
 
         """
-        wire = await _serialise(request)
-        key = _origin_key(request.origin if isinstance(request, DirectRequest) else request.url)
-        extensions = request.extensions
+        headers = [(name.decode("ascii"), value.decode("latin-1")) for name, value in request.headers.raw]
+        head = _head(request.method, request.url.raw_path.decode("ascii"), headers)
+        wire = head + await request.aread()
+        answer = await self._send_once(_origin_key(request.url), wire, request.extensions)
+        return httpx.Response(
+            answer.status,
+            headers=answer.headers,
+            stream=httpx.ByteStream(answer.body),
+            extensions={"http_version": b"HTTP/1.1"},
+        )
+
+    async def ask(self, request: DirectRequest) -> WholeAnswer:
+        """Send `request` once and return its whole answer; the errors are those of `handle_async_request`."""
+        headers = [*request.headers.items()]
+        if request.method in _WITH_BODY:
+            headers.append(("Content-Length", "0"))
+        head = _head(request.method, request.target, headers)
+        return await self._send_once(_origin_of(request.base_url), head, request.extensions)
+
+    async def _send_once(
+        self, key: tuple[str, str, int], wire: bytes, extensions: Mapping[str, Any]
+    ) -> WholeAnswer:
         origin = self._origin(key)
         connection = await self._lease(key, origin)
         try:
             latest = extensions.get(FIRST_BYTE_BEFORE)
             if latest is not None and time.monotonic() >= latest:
                 raise NotSent(Reason.TOO_LATE, "The moment to send this request has passed; claim it anew.")
-            answer = await connection.exchange(
+            return await connection.exchange(
                 wire,
                 self._answer_timeout_s,
                 extensions.get(MAX_ANSWER_BYTES, self._max_answer_bytes),
@@ -185,12 +201,6 @@ class BinanceTransport(httpx.AsyncBaseTransport):
             )
         finally:
             self._give_back(origin, connection)
-        return httpx.Response(
-            answer.status,
-            headers=answer.headers,
-            stream=httpx.ByteStream(answer.body),
-            extensions={"http_version": b"HTTP/1.1"},
-        )
 
     async def warm(self, url: str | httpx.URL, n: int) -> int:
         """Open connections ahead until `n` idle ones are there and return how many there are.
@@ -307,16 +317,19 @@ def _origin_key(url: httpx.URL) -> tuple[str, str, int]:
     return scheme, url.raw_host.decode("ascii"), url.port or _DEFAULT_PORTS[scheme]
 
 
-async def _serialise(request: httpx.Request) -> bytes:
-    """Return head and body as they go on the wire."""
-    if request.method not in _METHODS:
-        raise NotSent(Reason.BAD_REQUEST, f"Method {request.method} is not supported.")
-    target = request.target if isinstance(request, DirectRequest) else request.url.raw_path
-    lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), target)]
-    lines += [b"%b: %b" % header for header in request.headers.raw]
-    head = b"\r\n".join(lines)
-    if head.count(b"\n") != len(lines) - 1 or head.count(b"\r") != len(lines) - 1 or b"\0" in head:
+@lru_cache(maxsize=64)
+def _origin_of(base_url: str) -> tuple[str, str, int]:
+    return _origin_key(httpx.URL(base_url))
+
+
+def _head(method: str, target: str, headers: Sequence[tuple[str, str]]) -> bytes:
+    """Return the head of a request as it goes on the wire."""
+    if method not in _METHODS:
+        raise NotSent(Reason.BAD_REQUEST, f"Method {method} is not supported.")
+    lines = [f"{method} {target} HTTP/1.1", *[f"{name}: {value}" for name, value in headers]]
+    head = "\r\n".join(lines)
+    if head.count("\n") != len(lines) - 1 or head.count("\r") != len(lines) - 1 or "\0" in head:
         raise NotSent(Reason.BAD_REQUEST, "A header holds a line break; check the stored API key.")
-    if b"\r\ntransfer-encoding:" in head.lower():
+    if "\r\ntransfer-encoding:" in head.lower():
         raise NotSent(Reason.BAD_REQUEST, "A body of unknown length is not supported; give it as bytes.")
-    return head + b"\r\n\r\n" + await request.aread()
+    return f"{head}\r\n\r\n".encode("latin-1")

@@ -177,15 +177,15 @@ def settle_without_token_and_state() -> None:
 @_mutation("HTTP layer re-sends once")
 def http_layer_resends_once() -> None:
     """The transport repeats a request that was not answered."""
-    handle = transport.BinanceTransport.handle_async_request
+    ask = transport.BinanceTransport.ask
 
     async def stubborn(self: Any, request: Any) -> Any:
         try:
-            return await handle(self, request)
+            return await ask(self, request)
         except OutcomeUnknown:
-            return await handle(self, request)
+            return await ask(self, request)
 
-    _replace(transport.BinanceTransport, "handle_async_request", stubborn)
+    _replace(transport.BinanceTransport, "ask", stubborn)
 
 
 @_mutation("attempt row after the POST")
