@@ -27,12 +27,12 @@ def line_of(claimed: Claimed, recv_window_ms: int) -> dict[str, Any]:
     """Lay out what the line holds; numbers are text, so that no digit is lost."""
     order, intent = claimed.prepared.entry.order, claimed.intent
     return {
-        "order_id": str(order.id),
+        "order_id": order.id,
         "number": intent.number,
         "client_order_id": intent.client_order_id,
-        "account_id": str(order.account_id),
-        "user_id": str(order.user_id),
-        "strategy_id": None if order.strategy_id is None else str(order.strategy_id),
+        "account_id": order.account_id,
+        "user_id": order.user_id,
+        "strategy_id": order.strategy_id,
         "market": str(order.market),
         "row_symbol": order.symbol,
         "side": str(order.side),
@@ -42,7 +42,7 @@ def line_of(claimed: Claimed, recv_window_ms: int) -> dict[str, Any]:
         "stop_price": plain(order.stop_price),
         "reduce_only": order.reduce_only,
         "agent_id": order.agent_id,
-        "parent_order_id": None if order.parent_order_id is None else str(order.parent_order_id),
+        "parent_order_id": order.parent_order_id,
         "created_at": order.created_at.isoformat(),
         "symbol": intent.symbol,
         "base_asset": intent.base_asset,

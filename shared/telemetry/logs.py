@@ -12,6 +12,9 @@ import logging
 import re
 import sys
 import threading
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import orjson
@@ -20,7 +23,7 @@ from opentelemetry import trace
 from structlog.tracebacks import ExceptionDictTransformer
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
     from uuid import UUID
 
@@ -46,6 +49,8 @@ _TALKATIVE = (
 # controls, DEL, line and paragraph separators, marks that turn the direction of writing.
 _UNSHOWN = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
+_ABOUT: ContextVar[Mapping[str, Any]] = ContextVar("about", default=MappingProxyType({}))
+
 
 def configure(service: str, level: str, redactor: Redactor, file: BinaryIO | None = None) -> None:
     """Set up logging for this process.
@@ -64,7 +69,7 @@ def configure(service: str, level: str, redactor: Redactor, file: BinaryIO | Non
 
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
+            add_what_it_is_about,
             structlog.processors.add_log_level,
             add_trace_ids,
             # Never with local variables: a frame of the signing code holds a key.
@@ -104,9 +109,10 @@ def record(name: str) -> Any:
     )
 
 
+@contextmanager
 def about(
     *, order_id: UUID | None = None, account_id: UUID | None = None, attempt: int | None = None
-) -> AbstractContextManager[None]:
+) -> Iterator[None]:
     """Bind what the lines of a block are about; in every line logged within, also by tasks started there.
 
     Args:
@@ -116,13 +122,18 @@ def about(
 
     """
     ids = {"order_id": order_id, "account_id": account_id, "attempt": attempt}
-    return structlog.contextvars.bound_contextvars(
-        **{
-            name: value if isinstance(value, int) else str(value)
-            for name, value in ids.items()
-            if value is not None
-        }
-    )
+    token = _ABOUT.set({**_ABOUT.get(), **{name: value for name, value in ids.items() if value is not None}})
+    try:
+        yield
+    finally:
+        _ABOUT.reset(token)
+
+
+def add_what_it_is_about(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Add what is bound with `about`; what the line itself says comes first."""
+    for name, value in _ABOUT.get().items():
+        event.setdefault(name, value)
+    return event
 
 
 def add_trace_ids(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import string
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.telemetry import logs
 from shared.telemetry.redaction import PART, REDACTED, Redactor
 
 if TYPE_CHECKING:
@@ -177,6 +179,31 @@ def test_values_of_every_kind():
     assert SECRET not in repr(cleaned)
     assert "anything" not in repr(cleaned)
     assert cleaned["nested"]["x"]["Secret"] == REDACTED
+
+
+@given(
+    st.text(st.sampled_from(string.ascii_letters + '"\\\n\0é'), min_size=12, max_size=40),
+    st.lists(
+        st.sampled_from(["{}", "{}{}", "a {} b", "signature={}", "postgresql://user:{}@host/", "x" * 13]),
+        min_size=1,
+        max_size=6,
+    ),
+    st.data(),
+)
+def test_a_whole_event_is_cleaned_like_each_of_its_values(secret, shapes, data):
+    """Looking at all texts at once misses nothing, nor what JSON would escape: quotes, backslashes, lines."""
+    redactor = Redactor()
+    redactor.register(secret)
+    stripped = secret.strip()
+    words = st.sampled_from([stripped, stripped[:PART], stripped[-PART:], "plain", "", "BTCUSDT"])
+    event = {
+        str(number): shape.format(data.draw(words), data.draw(words)) for number, shape in enumerate(shapes)
+    }
+    cleaned = redactor(None, "info", dict(event))
+    assert cleaned == {name: redactor.clean_value(value) for name, value in event.items()}
+    if len(stripped) >= PART:
+        shown = json.loads(logs.render(None, "info", cleaned))
+        assert not any(stripped in value or stripped[:PART] in value for value in shown.values())
 
 
 def test_plain_values_keep_their_kind():
