@@ -82,6 +82,7 @@ def intend(entry: ReadyEntry, **changes: Any) -> Intent:
         api_key_hash="00",
         token=uuid4(),
         ask=ask(0),
+        announced=entry.announced,
     )
     return replace(intent, **changes)
 
@@ -108,6 +109,8 @@ async def claim_within_caps(
         owner="test",
         lease=LEASE,
         epoch=epoch or await epoch_of(connection),
+        max_per_minute=60,
+        twin_window=timedelta(seconds=5),
     )
 
 

@@ -58,6 +58,7 @@ ENTRY = ReadyEntry(
     waiting_code=None,
     waiting_sentence=None,
     trace=None,
+    settings_text="{}",
 )
 BTC = Instrument(
     symbol="BTCUSDT",

@@ -39,7 +39,7 @@ class MarketListeners:
         self.announcements = Listener(
             around.configuration.database.listen_dsn,
             [ACCOUNTS_CHANNEL],
-            on_notification=lambda _channel: self._look_at_accounts(),
+            on_notification=lambda _channel, _payload: self._look_at_accounts(),
             on_connected=self._look_at_accounts,
             on_probed=lambda _seconds: None,
             on_down=lambda: None,

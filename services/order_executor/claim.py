@@ -185,7 +185,9 @@ class Claimer:
 
     async def _claim_once(self, connection: Connection) -> _Looked:
         epoch = self._epochs.epoch or await self._epochs.look()
-        entries = await self._peeker.look(connection, self._slots.free)
+        entries = self._peeker.announced(self._slots.free) or await self._peeker.look(
+            connection, self._slots.free
+        )
         if not entries:
             return _Looked()
         await failpoints.reached("prepare.peeked")
@@ -207,13 +209,19 @@ class Claimer:
         try:
             await failpoints.reached("prepare.sized")
             settled = await self._verdicts.carry_out(
-                connection, list(zip(entries, verdicts, strict=True)), look
+                connection,
+                [(e, v) for e, v in zip(entries, verdicts, strict=True) if e.announced is None],
+                look,
             )
             if prepared:
                 claimed, dropped = await self._claim(connection, prepared, epoch, look)
         finally:
             mine = {order.intent.order_id for order in claimed}
             self._rates.not_claimed(o.entry.order.id for o in prepared if o.entry.order.id not in mine)
+        if entries[0].announced is not None:
+            if len(claimed) < len(entries):
+                self._take_in.look_again()  # something stands against one of them: only a look can say what
+            return _Looked(claimed)
         passed_over = len(prepared) - len(claimed) - dropped
         waiting = [(e, v) for e, v in zip(entries, verdicts, strict=True) if isinstance(v, Waiting)]
         return _Looked(claimed, passed_over, settled + dropped, waiting)
@@ -235,6 +243,8 @@ class Claimer:
                 owner=self._name,
                 lease=self._protocol.lease,
                 epoch=epoch,
+                max_per_minute=self._max_per_minute,
+                twin_window=self._protocol.twin_window,
             )
         except EpochChangedError:
             await self._epochs.look()
@@ -257,7 +267,8 @@ class Claimer:
         over: list[tuple[ReadyEntry, Verdict]] = [
             (order.entry, verdict)
             for order in prepared
-            if (in_use := dropped.get(order.entry.order.id)) is not None
+            if order.entry.announced is None
+            and (in_use := dropped.get(order.entry.order.id)) is not None
             and (verdict := limits.over(order.venue, order.priced, in_use)) is not None
         ]
         if over:

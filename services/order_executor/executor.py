@@ -203,6 +203,8 @@ class Executor:
             owner=self._name,
             lease=protocol.lease,
             epoch=epoch,
+            max_per_minute=0,
+            twin_window=protocol.twin_window,
         )
         await settle(connection, ())
 

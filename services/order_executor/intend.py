@@ -35,6 +35,7 @@ def intend(order: Prepared, recv_window_ms: int, tracing: Tracing) -> Claimed:
         order_id=entry.order.id,
         number=number,
         row_version=entry.row_version,
+        announced=entry.announced,
         client_order_id=own_id,
         symbol=instrument.symbol,
         base_asset=instrument.base,

@@ -62,6 +62,22 @@ class Peeker:
         self._found: set[Key] = set()
         self._searched_at = float("-inf")
         self._is_unsearched = False
+        self._was_announced = False
+
+    def announced(self, most: int) -> list[ReadyEntry]:
+        """Return rows that can be claimed by their notification alone, at most so many.
+
+        Every other time none, so that what waits has its turn however many rows are announced.
+        """
+        if self._was_announced:
+            self._was_announced = False
+            return []
+        entries, left_over = self._take_in.announcements.take(most, self._slots.busy_keys())
+        self._was_announced = bool(entries)
+        self._take_in.news = self._take_in.news or left_over
+        for entry in entries:
+            self._metrics.wakeup.observe(entry.age.total_seconds())
+        return entries
 
     def begin(self) -> None:
         """Begin a pass."""
@@ -92,6 +108,7 @@ class Peeker:
             max_per_minute=self._max_per_minute,
             accounts=self._accounts,
         )
+        self._take_in.announcements.learn(entries)
         changed = [entry.entry_id for entry in entries if not entry.as_taken_in]
         if changed:
             log.warning("peek.row_changed", entries=changed)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import structlog
 
+from services.order_executor.announced import Announcements
 from services.order_executor.backlog import Backlog
 from shared.database import leases, outbox
 from shared.database.connect import DATABASE_AWAY
@@ -48,6 +49,7 @@ class TakeIn:
         wake: set when there may be something to claim; cleared before the look.
         news: there may be rows of keys that are not in the backlog; cleared before the look.
         backlog: keys known to have rows waiting.
+        announcements: of single rows, which can be claimed without a look.
         low_water: ids from here on are looked through when there is news.
 
     """
@@ -72,6 +74,7 @@ class TakeIn:
         self.wake = asyncio.Event()
         self.news = True
         self.backlog = Backlog()
+        self.announcements = Announcements(accounts)
         self.low_water = 0
         self.swept = False
 
@@ -80,12 +83,18 @@ class TakeIn:
         return Listener(
             dsn,
             [outbox.CHANNEL],
-            on_notification=lambda _channel: self.look_again(),
+            on_notification=lambda _channel, payload: self._notified(payload),
             on_connected=self._connected,
             on_down=lambda: self._metrics.listen_up.set(0),
             on_probed=self._metrics.listen_lag.set,
             application_name=application_name,
         )
+
+    def _notified(self, payload: str) -> None:
+        if payload and self.announcements.put(payload):
+            self.wake.set()
+        else:
+            self.look_again()
 
     def _connected(self) -> None:
         """Catch up: what was notified while nobody listened is found now, not at the next beat."""

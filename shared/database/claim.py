@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from shared.database.connect import Connection
     from shared.database.epoch import Epoch
+    from shared.database.outbox import Announced
 
 
 class EpochChangedError(Exception):
@@ -47,6 +48,7 @@ class Intent:
         token: random; whoever holds it may settle.
         ask: what it reserves, and the caps it must stay within.
         trace: W3C traceparent of the order's trace, kept in the outbox for whoever goes on with it; or None.
+        announced: of a row that nobody has peeked at; then the row version says nothing.
 
     """
 
@@ -67,6 +69,7 @@ class Intent:
     token: UUID
     ask: Ask
     trace: str | None = None
+    announced: Announced | None = None
 
 
 class Claims(NamedTuple):
@@ -93,6 +96,8 @@ async def claim(
     owner: str,
     lease: timedelta,
     epoch: Epoch,
+    max_per_minute: int,
+    twin_window: timedelta,
 ) -> Claims:
     """Claim what is still as it was peeked at and within its caps, and commit its attempts.
 
@@ -104,6 +109,8 @@ async def claim(
         owner: who claims.
         lease: until when nobody else asks about it.
         epoch: the history the rows were read in.
+        max_per_minute: orders of one user; asked here only for announced rows.
+        twin_window: the same.
 
     Raises:
         EpochChangedError: the database changed under us; nothing was claimed.
@@ -123,6 +130,8 @@ async def claim(
             epoch.postmaster_start,
             as_json([rate._asdict() for rate in rates]),
             [intent.entry_id for intent in intents],
+            max_per_minute,
+            twin_window,
         )
     assert row is not None
     if not row["same_epoch"]:
@@ -132,7 +141,7 @@ async def claim(
 
 def _row(intent: Intent) -> dict[str, Any]:
     """Lay out an intent for `claim.sql`; one JSON text is read faster than an array for each column."""
-    ask = intent.ask
+    ask, announced = intent.ask, intent.announced
     return {
         "entry_id": intent.entry_id,
         "number": intent.number,
@@ -157,4 +166,7 @@ def _row(intent: Intent) -> dict[str, Any]:
         "exposure_cap": ask.exposure,
         "capital": ask.capital,
         "trace": intent.trace,
+        "announced": None if announced is None else announced.text,
+        "account_version": None if announced is None else announced.account_version,
+        "user_settings": None if announced is None else announced.user_settings,
     }

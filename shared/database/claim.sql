@@ -2,7 +2,7 @@
 -- an empty claim.
 -- $1 what is to be sent, as JSON (`shared/database/claim.py: Intent`; worth 0: it only reduces; capital null: no strategy)
 -- $2 recvWindow ms  $3 owner  $4 lease  $5 epoch  $6 timeline  $7 postmaster start
--- $8 what one of each quote asset is worth in USD, as JSON  $9 the entries
+-- $8 what one of each quote asset is worth in USD, as JSON  $9 the entries  $10 orders per minute of a user  $11 twin window
 WITH history AS MATERIALIZED (
     -- the history the worker read its rows in is still the one it writes to
     SELECT e.id, e.last_entry_id, e.is_first
@@ -16,7 +16,8 @@ WITH history AS MATERIALIZED (
         entry_id bigint, number smallint, row_xmin text, row_ctid text, client_order_id text, symbol text,
         parameters text, signed_at_ms bigint, base_url text, api_key_hash text, token uuid, base_asset text,
         quote_asset text, lot_step numeric, environment_epoch integer, quantity numeric, worth numeric, usd numeric,
-        is_testnet boolean, position_cap numeric, exposure_cap numeric, capital numeric, trace text)
+        is_testnet boolean, position_cap numeric, exposure_cap numeric, capital numeric, trace text,
+        announced text, account_version text, user_settings text)
 ), locked AS MATERIALIZED (
     -- row and entry together; a row the bot holds open is skipped, a row changed since the peek is not claimed
     SELECT i.*, e.order_id, e.account_id, e.user_id, e.strategy_id, e.market, e.side
@@ -32,7 +33,17 @@ WITH history AS MATERIALIZED (
        -- a row older than a change of history was asked about under all nine ids first (PROTOCOL 10)
        AND (h.is_first OR e.id > h.last_entry_id OR e.asked_epoch = h.id)
        AND o.status::text = CASE i.number WHEN 1 THEN 'pending' ELSE 'open' END
-       AND o.xmin::text = i.row_xmin AND o.ctid::text = i.row_ctid
+       AND CASE WHEN i.announced IS NULL THEN o.xmin::text = i.row_xmin AND o.ctid::text = i.row_ctid
+                -- nobody has looked at this one: it still says what was announced, and all is as the worker knew it
+                ELSE i.announced = bridge.announcement(e.id, e.created_at, o.id, o.user_id, e.account_id, o.strategy_id,
+                                                       o.symbol, e.symbol, e.market, e.side, o.type::text, o.amount,
+                                                       o.price, o.stop_price, o.agent_id, o.created_at)
+                     AND o.exchange_account_id = e.account_id AND o.market_type::text = e.market AND o.side::text = e.side
+                     AND NOT (e.reduces OR coalesce(o.reduce_only, false)) AND e.parent_id IS NULL
+                     AND e.created_at > clock_timestamp() - interval '5 seconds'
+                     AND EXISTS (SELECT FROM public.exchange_accounts AS x
+                                  WHERE x.id = e.account_id AND x.xmin::text = i.account_version)
+                     AND bridge.stands_alone(e, i.user_settings, i.capital, $10::integer, $11::interval) END
        AND NOT EXISTS (SELECT FROM bridge.control AS c
                         WHERE c.halted AND (c.scope = 'global'
                            OR (c.scope = 'account' AND c.key = e.account_id::text)

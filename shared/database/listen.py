@@ -49,7 +49,7 @@ class Listener:
         dsn: str,
         channels: Sequence[str],
         *,
-        on_notification: Callable[[str], None],
+        on_notification: Callable[[str, str], None],
         on_connected: Callable[[], None],
         on_probed: Callable[[float], None],
         on_down: Callable[[], None],
@@ -118,11 +118,11 @@ class Listener:
         finally:
             connection.terminate()
 
-    def _notified(self, _connection: object, _pid: int, channel: str, _payload: object) -> None:
+    def _notified(self, _connection: object, _pid: int, channel: str, payload: object) -> None:
         if channel == self._probe_channel:
             self._probed.set()
         else:
-            self._on_notification(channel)
+            self._on_notification(channel, str(payload))
 
     async def _delivers(self, connection: Connection) -> bool:
         """Notify ourselves and wait for it."""

@@ -50,6 +50,21 @@ class AccountRow:
     version: str
 
 
+class Announced(NamedTuple):
+    """What a claim verifies of a row that was sized by its notification alone.
+
+    Attributes:
+        text: of the notification.
+        account_version: of the account's row, as known.
+        user_settings: text of `users.settings`, as known.
+
+    """
+
+    text: str
+    account_version: str
+    user_settings: str
+
+
 @dataclass(frozen=True, slots=True)
 class ReadyEntry:
     """An entry that may be claimed now, the row behind it, and what the guards want to know about it.
@@ -82,6 +97,8 @@ class ReadyEntry:
         waiting_code: why it waits, as the entry has it by now; None before the first look.
         waiting_sentence: the same for people.
         trace: W3C traceparent or None.
+        settings_text: `users.settings` as text.
+        announced: nobody has looked at it yet; see `Announced`.
 
     """
 
@@ -110,6 +127,8 @@ class ReadyEntry:
     waiting_code: str | None
     waiting_sentence: str | None
     trace: str | None
+    settings_text: str
+    announced: Announced | None = None
 
 
 async def peek(
@@ -179,6 +198,7 @@ def _ready_entry(row: asyncpg.Record) -> ReadyEntry:
         waiting_code=row["reason_code"],
         waiting_sentence=row["reason"],
         trace=row["trace"],
+        settings_text=row["user_settings"],
     )
 
 

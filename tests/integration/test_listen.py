@@ -60,7 +60,7 @@ async def listening(dsn: str) -> AsyncIterator[tuple[Heard, asyncio.Task[None]]]
     listener = Listener(
         dsn,
         [CHANNEL],
-        on_notification=lambda _channel: heard.note(heard.notified),
+        on_notification=lambda _channel, _payload: heard.note(heard.notified),
         on_connected=lambda: heard.note(heard.connected),
         on_probed=lambda _seconds: None,
         on_down=lambda: heard.note(heard.down),
