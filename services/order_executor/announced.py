@@ -15,19 +15,19 @@ from uuid import UUID
 
 import orjson
 
-from shared.database.outbox import Announced, Key, ReadyEntry
+from shared.database.outbox import Announced, Key, ReadyEntry, read_settings
 from shared.domain.order import Market, OrderType, PendingOrder, Side
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
 
-    from shared.database.outbox import AccountRow
+    from shared.database.outbox import AccountRow, Trader
 
 AT_ONCE = 8  # of more that come together a look knows what is to be sent first
 
 
 class _User(NamedTuple):
-    """A user whose orders nothing stands against."""
+    """An active user's settings."""
 
     settings_text: str
     settings: Mapping[str, Any]
@@ -74,13 +74,20 @@ class Announcements:
                 entries[entry.key] = entry
         return list(entries.values()), left_over
 
+    def meet(self, traders: Iterable[Trader]) -> None:
+        """Take in who may send, before anybody does."""
+        for trader in traders:
+            self._accounts[trader.account_id] = trader.account
+            settings = read_settings(trader.settings_text)
+            self._users[trader.account.user_id] = _User(trader.settings_text, settings)
+
     def learn(self, entries: Iterable[ReadyEntry]) -> None:
         """Take in what a look has brought."""
         for entry in entries:
             order = entry.order
             if entry.account is not None:
                 self._accounts[order.account_id] = entry.account
-            if entry.user_active and entry.breaker is None:
+            if entry.user_active:
                 self._users[order.user_id] = _User(entry.settings_text, entry.user_settings)
             if order.strategy_id is not None and entry.strategy_capital is not None:
                 self._capital[order.strategy_id] = entry.strategy_capital

@@ -132,13 +132,10 @@ class Claimer:
         """Claim and send until told to drain; what was claimed by then is still sent and settled."""
         async with asyncio.TaskGroup() as sends:
             while not draining.is_set():
-                await self._take_in.wake.wait()
-                # Cleared before the look: what arrives while we look wakes us again.
-                self._take_in.wake.clear()
                 try:
-                    # One connection for all of it: giving one back and taking another costs an order time.
+                    # One for as long as it lives: giving one back and taking another costs an order time.
                     async with self._pool.acquire() as connection:
-                        await self._claim_all(connection, sends, draining)
+                        await self._claim_over(connection, sends, draining)
                 except DATABASE_AWAY as error:
                     log.warning("claim.database_away", error=str(error))
                     await asyncio.sleep(RETRY_S)
@@ -146,6 +143,18 @@ class Claimer:
                 except asyncpg.PostgresError as error:
                     # The rows stay where they are; the sweep brings us back.
                     log.warning("claim.failed", error=str(error), advice="run `bridge doctor`")
+
+    async def _claim_over(
+        self, connection: Connection, sends: asyncio.TaskGroup, draining: asyncio.Event
+    ) -> None:
+        """Claim whenever something may be ready, as long as the connection lives."""
+        while not draining.is_set():
+            await self._take_in.wake.wait()
+            if connection.is_closed():  # while we waited; the wake is left to the next one
+                return
+            # Cleared before the look: what arrives while we look wakes us again.
+            self._take_in.wake.clear()
+            await self._claim_all(connection, sends, draining)
 
     async def _claim_all(
         self, connection: Connection, sends: asyncio.TaskGroup, draining: asyncio.Event

@@ -62,6 +62,7 @@ log = structlog.get_logger(__name__)
 RENEWALS_PER_LEASE = 4
 WARM_CONNECTIONS = 3  # what claims, settles and sweeps at the same time
 DRAIN_WITHIN_S = 10.0
+MOST_TRADERS = 10_000
 
 
 class Executor:
@@ -174,17 +175,22 @@ class Executor:
             log.warning("drain.incomplete", in_flight=len(self._slots.tokens))
 
     async def _warm_up(self) -> None:
-        """Let Postgres plan the hot statements before the first order needs them: run them on nothing."""
+        """Do before the first order what it would wait for: read who may send, plan the hot statements."""
         try:
             epoch = await self._epochs.look()
             async with AsyncExitStack() as held:
                 for _ in range(min(WARM_CONNECTIONS, self._pool.get_max_size())):
                     await self._plan(await held.enter_async_context(self._pool.acquire()), epoch)
+            async with self._pool.acquire() as connection:
+                served = self._configuration.guards.accounts
+                traders = await outbox.traders(connection, limit=MOST_TRADERS, accounts=served)
+            self._take_in.announcements.meet(traders)
         except (*DATABASE_AWAY, asyncpg.PostgresError) as error:
             # Only the first order pays for it; a process that ended here would serve nobody.
             log.warning("warm_up.failed", error=str(error))
 
     async def _plan(self, connection: Connection, epoch: Epoch) -> None:
+        """Let Postgres plan the hot statements: run them on nothing."""
         protocol = self._configuration.protocol
         await outbox.peek(
             connection,

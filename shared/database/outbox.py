@@ -185,7 +185,7 @@ def _ready_entry(row: asyncpg.Record) -> ReadyEntry:
         twin_of=row["twin_of"],
         twin_apart=row["twin_apart"],
         user_active=row["user_active"],
-        user_settings=_settings(row["user_settings"]),
+        user_settings=read_settings(row["user_settings"]),
         breaker=row["breaker_reason"],
         sent_last_minute=row["sent_last_minute"],
         strategy_capital=row["strategy_capital"],
@@ -202,7 +202,7 @@ def _ready_entry(row: asyncpg.Record) -> ReadyEntry:
     )
 
 
-def _settings(text: str) -> Mapping[str, Any]:
+def read_settings(text: str) -> Mapping[str, Any]:
     """Read `users.settings`; what cannot be read counts as not set."""
     try:
         settings = orjson.loads(text)
@@ -249,6 +249,27 @@ def pending_order(row: asyncpg.Record) -> PendingOrder:
         parent_order_id=row["parent_order_id"],
         created_at=row["created_at"],
     )
+
+
+class Trader(NamedTuple):
+    """An account that may send, and its user's settings.
+
+    Attributes:
+        account_id: `exchange_accounts.id`.
+        account: its row.
+        settings_text: `users.settings` as text.
+
+    """
+
+    account_id: UUID
+    account: AccountRow
+    settings_text: str
+
+
+async def traders(connection: Connection, *, limit: int, accounts: Accounts = None) -> list[Trader]:
+    """Return accounts that may send, at most `limit`."""
+    rows = await connection.fetch(statement("traders"), accounts, limit)
+    return [Trader(row["id"], account_row(row), row["user_settings"]) for row in rows]
 
 
 async def own_age(connection: Connection, entry_id: int) -> timedelta:
