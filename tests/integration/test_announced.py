@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -19,7 +19,7 @@ from tests.bot import order_row
 from tests.intended import ask, claim, epoch_of, intend, peek
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
     from shared.database.connect import Connection
     from shared.database.outbox import ReadyEntry
@@ -41,13 +41,16 @@ class Ear:
         """Insert a pending row."""
         return self.bot.order(self.user, self.account, **columns)
 
-    async def heard(self, connection: Connection, **columns: object) -> ReadyEntry | None:
-        """Insert a row and read what was notified of it."""
+    async def heard(
+        self, connection: Connection, seen: Sequence[ReadyEntry] = (), **columns: Any
+    ) -> ReadyEntry | None:
+        """Insert a row and read what was notified of it, knowing what was seen before."""
         listener = await asyncpg.connect(self.dsn)
         said: asyncio.Queue[str] = asyncio.Queue()
         await listener.add_listener(outbox.CHANNEL, lambda *notice: said.put_nowait(notice[3]))
         announcements = Announcements(None)
         announcements.meet(await outbox.traders(connection, limit=10))
+        announcements.learn(seen)
         self.order(**columns)
         announcements.put(await asyncio.wait_for(said.get(), 30))
         await listener.close()
@@ -104,7 +107,7 @@ async def test_a_single_row_is_claimed_without_a_look(ear: Ear, connection: Conn
     ids=["a spot sell", "reduce-only", "a strategy not met before"],
 )
 async def test_what_a_notification_cannot_say_is_looked_at(
-    ear: Ear, connection: Connection, columns: dict[str, object]
+    ear: Ear, connection: Connection, columns: dict[str, Any]
 ) -> None:
     """A row that reduces needs to know what is held, a strategy's its capital."""
     if "strategy_id" in columns:
@@ -223,13 +226,21 @@ async def test_an_equal_row_shortly_before_keeps_it_from_being_claimed(
     assert not await is_claimed(connection, entry)
 
 
-async def test_a_strategys_capital_is_the_one_that_was_known(ear: Ear, connection: Connection) -> None:
+@pytest.mark.parametrize("changed", [False, True], ids=["as known", "changed"])
+async def test_a_strategys_capital_is_the_one_that_was_known(
+    ear: Ear, connection: Connection, *, changed: bool
+) -> None:
     """Sized within another capital, it is not claimed."""
-    entry = await ear.heard(connection)
+    earlier = ear.order(strategy_id=ear.strategy, symbol="ETH/USDT")
+    seen = await peek(connection)
+    ear.bot.cancel(earlier)
+    ear.admin.execute("UPDATE bridge.outbox SET state = 'done' WHERE order_id = %s", [earlier])
+    entry = await ear.heard(connection, seen, strategy_id=ear.strategy)
     assert entry is not None
-    order = replace(entry.order, strategy_id=ear.strategy)
-    ear.admin.execute("UPDATE public.orders SET strategy_id = %s WHERE id = %s", [ear.strategy, order.id])
-    assert not await is_claimed(connection, replace(entry, order=order))
+    if changed:
+        ear.admin.execute("UPDATE public.user_strategies SET allocated_capital = allocated_capital + 1")
+    wanted = replace(intend(entry), ask=ask(20, capital=entry.strategy_capital))
+    assert (entry.order.id in await claim(connection, [wanted])) is not changed
 
 
 async def test_a_text_that_somebody_made_up_claims_nothing(ear: Ear, connection: Connection) -> None:
