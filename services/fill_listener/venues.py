@@ -116,7 +116,7 @@ class Environment:
 
     async def prices_for(self, asset: str, quote: str) -> dict[tuple[str, str], Decimal]:
         """Return fresh prices that lead from an asset to another, asking for them if need be."""
-        prices = self.venue.prices()
+        prices = dict(self.venue.prices())
         for symbol in (f"{asset}{quote}", f"{asset}USDT", f"{quote}USDT"):
             pair = self.pair(symbol)
             if pair is None or pair in prices:

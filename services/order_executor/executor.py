@@ -36,7 +36,7 @@ from services.order_executor.take_in import TakeIn
 from services.order_executor.venues import Venues
 from services.order_executor.verdicts import Verdicts
 from shared.binance.rest import Answer
-from shared.binance.weight import Kind, used_of
+from shared.binance.weight import Kind
 from shared.conflicts import tell_conflicts
 from shared.database import breakers, leases, outbox
 from shared.database.claim import claim
@@ -266,12 +266,13 @@ class Executor:
         self._metrics.requests(venue.market, f"{method} {path.rpartition('/')[2]}", said).inc()
         if isinstance(result, Answer):
             environment = "live" if venue.live else "testnet"
-            used = used_of(result.headers).get((Kind.WEIGHT, 60_000))
+            used = result.used.get((Kind.WEIGHT, 60_000))
             if used is not None:
                 self._metrics.weight_used(venue.market, environment).set(used)
-            for limit in self._rates.limits(venue):
-                if (limit.kind, limit.interval_ms) == (Kind.WEIGHT, 60_000):
-                    self._metrics.weight_limit(venue.market, environment).set(limit.most)
+            if path.endswith("/exchangeInfo"):
+                for limit in self._rates.limits(venue):
+                    if (limit.kind, limit.interval_ms) == (Kind.WEIGHT, 60_000):
+                        self._metrics.weight_limit(venue.market, environment).set(limit.most)
 
     def _measure(self, epoch: Epoch) -> None:
         self._metrics.live_trading.set(self._configuration.guards.live_trading)

@@ -27,7 +27,6 @@ from shared.binance.weight import (
     priority_of,
     shared_ceiling,
     standing_of,
-    used_of,
     weight_of,
 )
 from shared.database import rate
@@ -85,19 +84,19 @@ class Grant:
             now_ms: the exchange's time.
 
         """
-        told = used_of(answer.headers)
+        told = answer.used
         at_ms = _exchange_time(answer)
         for key, budget, taken in self.parts:
-            kind, interval_ms = Kind(key.kind), key.interval_ms
-            if kind is Kind.WEIGHT and answer.ok:
+            kind, interval_ms = key.kind, key.interval_ms
+            if kind == Kind.WEIGHT and answer.ok:
                 budget.unused(taken)  # a placement that succeeds weighs nothing
-            elif kind is Kind.ORDERS and self._is_not_counted(answer):
+            elif kind == Kind.ORDERS and self._is_not_counted(answer):
                 budget.unused(taken, now_ms + DECREMENT_SHOWS_AFTER_MS)
             else:
                 budget.used(taken, int(at_ms // interval_ms) if at_ms is not None else None)
-            if kind is Kind.ORDERS and at_ms is not None and (kind, interval_ms) in told:
+            if kind == Kind.ORDERS and at_ms is not None and (kind, interval_ms) in told:
                 budget.told(told[kind, interval_ms], int(at_ms // interval_ms))
-            if kind is Kind.ORDERS and answer.code == TOO_MANY_ORDERS:
+            if kind == Kind.ORDERS and answer.code == TOO_MANY_ORDERS:
                 budget.is_empty, budget.seen = True, budget.limit.most
 
     def _is_not_counted(self, answer: Answer) -> bool:
@@ -213,11 +212,9 @@ class Rates:
             return
         if path.endswith("/exchangeInfo") and result.ok and isinstance(result.body, dict):
             self._learn(venue, limits_of(result.body))
-        told = used_of(result.headers)
         for key, budget in self._of_address(venue):
-            window = self._sure_window(venue, key)
-            count = told.get((Kind(key.kind), key.interval_ms))
-            if count is not None and window is not None:
+            count = result.used.get((key.kind, key.interval_ms))
+            if count is not None and (window := self._sure_window(venue, key)) is not None:
                 budget.told(count, window)
 
     # -- Budgets ----------------------------------------------------------------------------------

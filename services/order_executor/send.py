@@ -18,7 +18,7 @@ from services.order_executor import journal
 from shared import failpoints
 from shared.binance.rest import Answer
 from shared.binance.sign import with_signature
-from shared.binance.weight import Kind, interval_name, used_of
+from shared.binance.weight import Kind, interval_name
 from shared.domain.attempt import SigningWindow
 from shared.domain.classify import Expected, Pause, classify, classify_failure
 from shared.domain.fill import FillOrigin, UnreadablePayloadError
@@ -138,9 +138,8 @@ class Sender:
         if not isinstance(result, Answer):
             return
         venue, account = order.prepared.venue, str(order.prepared.entry.order.account_id)
-        used = used_of(result.headers)
         for limit in self._rates.limits(venue):
-            count = used.get((limit.kind, limit.interval_ms))
+            count = result.used.get((limit.kind, limit.interval_ms))
             if limit.kind is Kind.ORDERS and count is not None:
                 labels = (account, str(venue.market), interval_name(limit.interval_ms))
                 self._metrics.order_count_used(*labels).set(count)
@@ -187,6 +186,8 @@ class Sender:
             market=venue.market,
             environment_epoch=venue.environment_epoch,
             pair=(intent.base_asset, intent.quote_asset),
+            order_id=intent.order_id,
+            client_order_id=intent.client_order_id,
             prices=venue.prices(),
         )
         try:

@@ -7,7 +7,7 @@ of these may touch an order.
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeAlias
@@ -21,6 +21,7 @@ from shared.binance.failures import NoAnswer
 from shared.binance.http_answer import WholeAnswer
 from shared.binance.sign import Credentials, Value, query, signed_query
 from shared.binance.transport import FIRST_BYTE_BEFORE, ON_WRITTEN, BinanceTransport, DirectRequest
+from shared.binance.weight import used_of
 
 _EXCERPT_CHARS: Final = 500
 _KEPT_HEADERS: Final = ("retry-after", "date", "content-type", "server")
@@ -41,6 +42,7 @@ class Answer:
             people only.
         sent_ms: local moment before the request was handed to the transport, on the clock's local scale.
         received_ms: local moment after the last byte came.
+        used: what its headers say is used, by kind and interval in ms (`weight.used_of`).
 
     """
 
@@ -50,6 +52,10 @@ class Answer:
     raw_excerpt: str
     sent_ms: float
     received_ms: float
+    used: Mapping[tuple[str, int], int] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "used", used_of(self.headers))
 
     @property
     def ok(self) -> bool:

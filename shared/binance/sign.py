@@ -50,6 +50,9 @@ class Credentials:
         api_key: as sent in the X-MBX-APIKEY header.
         secret: the HMAC secret or the private key in PEM.
 
+    Attributes:
+        fingerprint: SHA-256 of the API key in hex: names the key in attempts and logs without showing it.
+
     Raises:
         ValueError: the pair cannot be used; the message says what to store instead and holds nothing of it.
 
@@ -57,6 +60,7 @@ class Credentials:
 
     api_key: str
     secret: str
+    fingerprint: str = field(init=False, compare=False, default="")
     _key: _PrivateKey = field(init=False, compare=False, default=b"")
 
     def __post_init__(self) -> None:
@@ -69,6 +73,7 @@ class Credentials:
             raise ValueError(
                 "The API key is empty or holds characters no key has; store it again without line breaks."
             )
+        object.__setattr__(self, "fingerprint", hashlib.sha256(self.api_key.encode("ascii")).hexdigest())
         object.__setattr__(self, "_key", _load(self.secret))
 
     @property
@@ -78,11 +83,6 @@ class Credentials:
             return KeyKind.HMAC
         return KeyKind.ED25519 if isinstance(self._key, Ed25519PrivateKey) else KeyKind.RSA
 
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the API key in hex: names the key in attempts and logs without showing it."""
-        return hashlib.sha256(self.api_key.encode("ascii")).hexdigest()
-
     def __repr__(self) -> str:
         return f"Credentials({self.kind}, key sha256 {self.fingerprint[:8]}…)"
 
@@ -90,7 +90,7 @@ class Credentials:
         """Sign `payload`: hex for HMAC, base64 for the others."""
         key = self._key
         if isinstance(key, bytes):
-            return hmac.new(key, payload, hashlib.sha256).hexdigest()
+            return hmac.digest(key, payload, "sha256").hex()
         if isinstance(key, Ed25519PrivateKey):
             return base64.b64encode(key.sign(payload)).decode("ascii")
         return base64.b64encode(key.sign(payload, PKCS1v15(), hashes.SHA256())).decode("ascii")
@@ -105,12 +105,10 @@ def query(params: Mapping[str, Value]) -> str:
         TypeError: a value is a float, None or anything else that has no single text form.
 
     """
-    return "&".join(f"{_encoded(name)}={_encoded(as_text(value))}" for name, value in params.items())
-
-
-def _encoded(text: str) -> str:
-    """Percent-encode what is not unreserved; nearly nothing of an order is."""
-    return text if _UNRESERVED.fullmatch(text) else quote(text, safe="")
+    pairs = [(name, as_text(value)) for name, value in params.items()]
+    if not _UNRESERVED.fullmatch("".join([part for pair in pairs for part in pair])):
+        pairs = [(quote(name, safe=""), quote(text, safe="")) for name, text in pairs]
+    return "&".join([f"{name}={text}" for name, text in pairs])
 
 
 def signed_query(params: Mapping[str, Value], credentials: Credentials) -> str:

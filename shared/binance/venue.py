@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -67,6 +68,8 @@ class Venue:
         self._max_price_age_s = max_price_age_s
         self._on_ready: Callable[[], None] | None = on_ready
         self._books: dict[str, tuple[Book, float]] = {}
+        self._prices: Mapping[tuple[str, str], Decimal] = MappingProxyType({})
+        self._prices_until = 0.0
         self._want_instruments = asyncio.Event()
         self._causes: set[str] = set()
         self._want_time = asyncio.Event()
@@ -128,17 +131,22 @@ class Venue:
         except (KeyError, TypeError, ValueError):
             return None
 
-    def prices(self) -> dict[tuple[str, str], Decimal]:
+    def prices(self) -> Mapping[tuple[str, str], Decimal]:
         """Return the fresh mid prices by (base, quote), to value commissions and caps."""
-        if self.instruments is None:
-            return {}
-        oldest = time.monotonic() - self._max_price_age_s
-        known = self.instruments.by_symbol
-        return {
-            (known[symbol].base, known[symbol].quote): (book.bid + book.ask) / 2
-            for symbol, (book, at) in self._books.items()
-            if at >= oldest and symbol in known
-        }
+        now = time.monotonic()
+        if now > self._prices_until and self.instruments is not None:
+            oldest, known = now - self._max_price_age_s, self.instruments.by_symbol
+            fresh = [
+                (known[symbol], book, at)
+                for symbol, (book, at) in self._books.items()
+                if at >= oldest and symbol in known
+            ]
+            self._prices = MappingProxyType(
+                {(of.base, of.quote): (book.bid + book.ask) / 2 for of, book, _ in fresh}
+            )
+            # Kept until the first of them is stale; there are thousands, and every order asks.
+            self._prices_until = min((at for *_, at in fresh), default=now) + self._max_price_age_s
+        return self._prices
 
     async def _keep_time(self) -> None:
         while True:
@@ -176,6 +184,7 @@ class Venue:
         except ValueError as error:
             log.warning("instruments.unreadable", base_url=self.base_url, error=str(error))
             return False
+        self._prices_until = 0.0
         return True
 
     def _learn_books(self, answer: object) -> None:
@@ -186,6 +195,7 @@ class Venue:
             symbol = row.get("symbol") if isinstance(row, dict) else None
             if isinstance(symbol, str) and (book := _book(row)) is not None:
                 self._books[symbol] = (book, now)
+                self._prices_until = 0.0
 
 
 def _book(row: Mapping[str, Any]) -> Book | None:

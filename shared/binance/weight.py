@@ -62,7 +62,7 @@ def limits_of(exchange_info: object) -> tuple[Limit, ...]:
     return tuple(limits)
 
 
-def used_of(headers: Mapping[str, str]) -> dict[tuple[Kind, int], int]:
+def used_of(headers: Mapping[str, str]) -> Mapping[tuple[str, int], int]:
     """Read how much is used, by kind and interval in ms, as the answer's headers show it."""
     return {
         counted: int(value)
@@ -81,6 +81,7 @@ def _counted(header: str) -> tuple[Kind, int] | None:
     return kind, int(match[2]) * _LETTER_MS[match[3].lower()]
 
 
+@lru_cache(maxsize=64)
 def interval_name(interval_ms: int) -> str:
     """Name an interval the way the exchange's headers do: 10s, 1m, 1d."""
     letter, unit_ms = next(

@@ -90,6 +90,9 @@ class Classification(Generic[OutcomeT]):
     endpoint_failed: bool = False
 
 
+_ACCEPTED: Final = Classification(AttemptOutcome.ACCEPTED, "", "", "PROTOCOL 5")
+
+
 def classify(
     market: Market,
     status: int,
@@ -111,7 +114,7 @@ def classify(
 
     """
     if 200 <= status < 300 and shows(body, expected):
-        return Classification(AttemptOutcome.ACCEPTED, "", "", "PROTOCOL 5")
+        return _ACCEPTED
     code, message = _error(body)
     row = PLACE.find(market, status, code, message)
     if row is None:

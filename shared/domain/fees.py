@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 from shared.domain.money import exactly, to_ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from decimal import Decimal
+
+    _PriceOf = Callable[[tuple[str, str]], Decimal | None]
 
 
 USD_LIKE = frozenset({"USD", "USDT", "USDC", "FDUSD"})
@@ -37,22 +39,26 @@ def convert(
         The amount in `to`, at most 18 decimals; None when there is no route.
 
     """
+    return _convert(amount, asset, to, prices.get)
+
+
+def _convert(amount: Decimal, asset: str, to: str, price_of: _PriceOf) -> Decimal | None:
     if asset == to or not amount:
         return amount
-    direct = _leg(amount, asset, to, prices)
+    direct = _leg(amount, asset, to, price_of)
     if direct is not None:
         return to_ledger(direct)
     for between in _BRIDGES:
-        first = _leg(amount, asset, between, prices)
-        second = _leg(first, between, to, prices) if first is not None else None
+        first = _leg(amount, asset, between, price_of)
+        second = _leg(first, between, to, price_of) if first is not None else None
         if second is not None:
             return to_ledger(second)
     return None
 
 
-def _leg(amount: Decimal, asset: str, to: str, prices: Mapping[tuple[str, str], Decimal]) -> Decimal | None:
+def _leg(amount: Decimal, asset: str, to: str, price_of: _PriceOf) -> Decimal | None:
     with exactly():
-        straight, inverse = prices.get((asset, to)), prices.get((to, asset))
+        straight, inverse = price_of((asset, to)), price_of((to, asset))
         if straight is not None and straight > 0:
             return amount * straight
         if inverse is not None and inverse > 0:
@@ -88,7 +94,7 @@ def commission_in_quote(
         The value in quote; None when no price leads there yet.
 
     """
-    base, quote = pair
+    _, quote = pair
     if not commission or asset == quote:
         return commission
-    return convert(commission, asset, quote, {**prices, (base, quote): price})
+    return _convert(commission, asset, quote, lambda of: price if of == pair else prices.get(of))

@@ -30,9 +30,10 @@ from shared.domain.settlement import OrderReport
 from shared.domain.states import ExchangeStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from uuid import UUID
 
-    from shared.domain.fill import FillOrigin
+    from shared.domain.fill import Fill, FillOrigin
 
 
 class _Names(NamedTuple):
@@ -70,8 +71,9 @@ def report_of_answer(answer: Mapping[str, Any], origin: FillOrigin) -> OrderRepo
     client_order_id = str(object_of(answer).get("origClientOrderId") or answer.get("clientOrderId") or "")
     if "status" not in answer:
         answer = {**answer, "status": "NEW", "executedQty": "0", "cummulativeQuoteQty": "0"}
-    report = _report(answer, _ANSWER, client_order_id, origin, "answer")
-    return report and replace(report, fills=from_answer(answer, _owned(origin, report)))
+    return _report(
+        answer, _ANSWER, client_order_id, origin, "answer", lambda owned: from_answer(answer, owned)
+    )
 
 
 def report_of_query(order: Mapping[str, Any], origin: FillOrigin) -> OrderReport | None:
@@ -103,11 +105,12 @@ def report_of_event(event: Mapping[str, Any], origin: FillOrigin) -> OrderReport
     """
     if origin.market is Market.FUTURES:
         return futures_reports.report_of_event(event, origin)
-    report = _report(event, _EVENT, client_order_id_of_event(event), origin, "stream")
-    if report is None:
-        return None
-    fill = from_event(event, _owned(origin, report))
-    return replace(report, fills=(fill,)) if fill is not None else report
+
+    def fills(owned: FillOrigin) -> tuple[Fill, ...]:
+        fill = from_event(event, owned)
+        return () if fill is None else (fill,)
+
+    return _report(event, _EVENT, client_order_id_of_event(event), origin, "stream", fills)
 
 
 def order_of_event(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -146,7 +149,7 @@ def with_trades(report: OrderReport, trades: object, origin: FillOrigin) -> Orde
         UnreadablePayloadError: a trade lacks a field.
 
     """
-    owned = _owned(origin, report)
+    owned = _owned(origin, report.order_id, report.client_order_id)
     read = fill_from_trade if origin.market is Market.FUTURES else from_trade
     told = [read(trade, owned) for trade in objects_of(trades)]
     fills = tuple(fill for fill in told if fill.exchange_order_id == report.exchange_order_id)
@@ -162,7 +165,12 @@ def with_trades(report: OrderReport, trades: object, origin: FillOrigin) -> Orde
 
 
 def _report(
-    row: Mapping[str, Any], names: _Names, client_order_id: str, origin: FillOrigin, source: str
+    row: Mapping[str, Any],
+    names: _Names,
+    client_order_id: str,
+    origin: FillOrigin,
+    source: str,
+    fills: Callable[[FillOrigin], tuple[Fill, ...]] = lambda _: (),
 ) -> OrderReport | None:
     ours = parse_client_order_id(client_order_id)
     if ours is None:
@@ -192,8 +200,12 @@ def _report(
         occurred_at=moment_of(time),
         source=source,
         pair=origin.pair,
+        fills=fills(_owned(origin, ours[0], client_order_id)),
     )
 
 
-def _owned(origin: FillOrigin, report: OrderReport) -> FillOrigin:
-    return replace(origin, order_id=report.order_id, client_order_id=report.client_order_id)
+def _owned(origin: FillOrigin, order_id: UUID, client_order_id: str) -> FillOrigin:
+    """Name the order a fill belongs to, where the caller has not done so."""
+    if origin.order_id == order_id and origin.client_order_id == client_order_id:
+        return origin
+    return replace(origin, order_id=order_id, client_order_id=client_order_id)

@@ -12,6 +12,8 @@ from shared.binance import venue as venues
 from shared.binance.rest import Answer
 from shared.binance.venue import Venue
 from shared.domain.order import Market, Side
+from shared.domain.symbol import index_instruments
+from tests.order_rows import BTC
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -87,3 +89,27 @@ async def test_levels_of_the_side_an_order_trades_with(
     """A buy trades with the asks; what cannot be read is no answer."""
     rest.book = body
     assert await venue.levels("BTCUSDT", Side.BUY) == levels
+
+
+def test_prices_are_worked_out_once_and_never_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same prices are given until another is told or the oldest of them is no longer fresh."""
+    now = 1000.0
+    monkeypatch.setattr("shared.binance.venue.time.monotonic", lambda: now)
+    venue = Venue(Market.SPOT, Rest(), live=False, max_price_age_s=5)  # type: ignore[arg-type]
+    pair = ("BTC", "USDT")
+
+    def tell(bid: str, ask: str) -> None:
+        venue._learn_books(answered({"symbol": "BTCUSDT", "bidPrice": bid, "askPrice": ask}))
+
+    tell("10", "20")
+    assert venue.prices() == {}
+    venue.instruments = index_instruments(Market.SPOT, [BTC])
+    assert (first := venue.prices()) == {pair: Decimal(15)}
+    assert venue.prices() is first
+    now += 3
+    tell("20", "30")
+    assert venue.prices() == {pair: Decimal(25)}
+    now += 5
+    assert venue.prices() == {pair: Decimal(25)}
+    now += 0.001
+    assert venue.prices() == {}
