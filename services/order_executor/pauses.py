@@ -40,6 +40,9 @@ DEFAULT_PAUSE = timedelta(seconds=10)
 BANNED_STATUS = 418  # Binance REST docs, "IP limits": the address went on after a 429
 
 
+OPEN = Address()
+
+
 @dataclass(frozen=True, slots=True)
 class _Begin:
     scope: str
@@ -72,6 +75,8 @@ class Pauses:
         """Say whether a row has to wait, or, with a refused key, is rejected; None when nothing is paused."""
         if not self._address(venue).is_open(time.monotonic()):
             return wait(Code.PAUSED, address=venue.base_url)
+        if not self._shared:
+            return None
         if pause := self._shared.get(("address", venue.base_url)):
             return wait(Code.BANNED, until=pause.until.isoformat() if pause.until else "further notice")
         account = _account_key(entry)
@@ -83,7 +88,7 @@ class Pauses:
         return None
 
     def _address(self, venue: Venue) -> Address:
-        return self._addresses.get(venue.base_url, Address())
+        return self._addresses.get(venue.base_url, OPEN)
 
     def observed(self, venue: Venue, result: Result) -> None:
         """Count what came of any request: the third transport failure in a row pauses the address."""

@@ -300,7 +300,7 @@ class Rates:
     def _lease_ahead(self, budgets: Iterable[tuple[RateKey, Budget]]) -> None:
         """Ask for the next slice before it is needed."""
         for key, budget in budgets:
-            if key not in self._asked and budget.wants_more():
+            if budget.wants_more() and key not in self._asked:
                 self._asked[key] = (1, Priority.PLACE)
                 self._ask.set()
 

@@ -30,6 +30,9 @@ class Trail:
     root: Begun | None
 
 
+UNTRACED = Trail(None, None)
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """When the steps of one look at the outbox were over.
@@ -48,6 +51,8 @@ def begin(tracing: Tracing, entry: ReadyEntry) -> Trail:
     """Go on with an order's trace, or begin it where the bot inserted the row."""
     if entry.trace is not None:
         return Trail(entry.trace, None)
+    if tracing.off:
+        return UNTRACED
     order = entry.order
     root = tracing.begin(
         "take_in",

@@ -284,9 +284,7 @@ class Budget:
 
     def left(self, priority: Priority = Priority.PLACE) -> int:
         """Return how much may be taken now; reads leave the standing allowance alone."""
-        mine = self.leased + min(self.own, 0)
-        if priority is not Priority.READ:
-            mine += max(self.own, 0)
+        mine = self.leased + (min(self.own, 0) if priority is Priority.READ else self.own)
         return min(mine, self.limit.most - self.seen - self.out)
 
     def take(self, amount: int, now_ms: float) -> Taken:

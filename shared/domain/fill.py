@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.domain.fees import commission_in_quote
-from shared.domain.money import COLUMN_STEP, ZERO, exactly, parse_decimal
+from shared.domain.money import COLUMN_STEP, ZERO, exact_product, parse_decimal
 from shared.domain.order import Market, Side
 
 if TYPE_CHECKING:
@@ -240,8 +240,7 @@ class _Head:
 
 def _fill(row: Mapping[str, Any], names: _Names, head: _Head, origin: FillOrigin) -> Fill:
     price, quantity = decimal_of(row, names.price), decimal_of(row, names.quantity)
-    with exactly():
-        quote = price * quantity if names.quote is None else decimal_of(row, names.quote)
+    quote = exact_product(price, quantity) if names.quote is None else decimal_of(row, names.quote)
     commission = decimal_of(row, names.commission) if row.get(names.commission) is not None else ZERO
     asset = str(row.get(names.commission_asset) or "") if commission else ""
     if commission and not asset:

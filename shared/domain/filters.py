@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from math import lcm
 from typing import TYPE_CHECKING, Any
 
-from shared.domain.money import LEDGER_STEP, ZERO, exactly, parse_decimal, plain
+from shared.domain.money import LEDGER_STEP, ZERO, exact_product, exact_rest, exactly, parse_decimal, plain
 from shared.domain.order import OrderType, Side
 from shared.domain.verdicts import Code, Rejected, reject
 
@@ -36,9 +36,8 @@ class StepRange:
             return _BELOW, self.minimum
         if self.maximum > 0 and value > self.maximum:
             return _ABOVE, self.maximum
-        with exactly():
-            if self.step > 0 and value % self.step != 0:
-                return _OFF_STEP, self.step
+        if exact_rest(value, self.step):
+            return _OFF_STEP, self.step
         return None
 
 
@@ -144,8 +143,7 @@ class Proposal:
             price = min((p for p in (self.stop_price, self.reference) if p is not None), default=None)
         if price is None:
             return None
-        with exactly():
-            return price * self.quantity
+        return exact_product(price, self.quantity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,6 +368,8 @@ def too_small(filters: Filters, proposal: Proposal) -> bool:
 
 
 def _check_max_asset(filters: Filters, proposal: Proposal) -> Rejected | None:
+    if not filters.max_asset:
+        return None
     for asset, value in ((proposal.base, proposal.quantity), (proposal.quote, proposal.worth)):
         limit = filters.max_asset.get(asset)
         if limit is not None and value is not None and value > limit:

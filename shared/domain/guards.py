@@ -225,7 +225,10 @@ BEFORE_SIZING: tuple[Callable[[Snapshot], Verdict | None], ...] = (
 
 def before_sizing(snapshot: Snapshot) -> Verdict | None:
     """Give the first verdict of the checks that need no price; None lets the row go on to the sizing."""
-    return next((verdict for check in BEFORE_SIZING if (verdict := check(snapshot)) is not None), None)
+    for check in BEFORE_SIZING:
+        if (verdict := check(snapshot)) is not None:
+            return verdict
+    return None
 
 
 def _seconds(duration: timedelta) -> str:

@@ -262,7 +262,10 @@ AFTER_SIZING: tuple[Callable[[Priced], Verdict | None], ...] = (
 
 def after_sizing(priced: Priced) -> Verdict | None:
     """Give the first verdict of the checks that need the sized order; None lets it be claimed and sent."""
-    return next((verdict for check in AFTER_SIZING if (verdict := check(priced)) is not None), None)
+    for check in AFTER_SIZING:
+        if (verdict := check(priced)) is not None:
+            return verdict
+    return None
 
 
 def _usd(value: Decimal) -> Decimal:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from shared.domain import futures_orders
 from shared.domain.draft import Draft, draft_of
 from shared.domain.filters import Holdings, check
-from shared.domain.money import ZERO, exactly, floor_to_places, plain
+from shared.domain.money import ZERO, exact_product, exactly, floor_to_places, plain
 from shared.domain.order import Market, OrderType, PendingOrder, Side
 from shared.domain.reading import Held, Reading, Unclear, Unfit, Unit, choose, read
 from shared.domain.verdicts import Code, Rejected, Waiting, reject, shown
@@ -171,8 +171,7 @@ def _open(draft: Draft, unit: Unit) -> Sized | Rejected:
 def _by_quantity(
     draft: Draft, quantity: Decimal, reference: Decimal, unit: Unit, notes: tuple[str, ...] = ()
 ) -> Sized:
-    with exactly():
-        worth = quantity * reference
+    worth = exact_product(quantity, reference)
     params = _params(draft, quantity)
     return Sized(params, quantity, worth, unit, reduces=reduces(draft.order), notes=draft.notes + notes)
 

@@ -60,12 +60,15 @@ class Tracing:
         tracer: of OpenTelemetry; one that does nothing when no collector is configured.
         redactor: cleans the attributes.
 
+    Attributes:
+        off: no span is kept, whatever is said of it.
+
     """
 
     def __init__(self, tracer: trace.Tracer, redactor: Redactor) -> None:
         self._tracer = tracer
         self._redactor = redactor
-        self._off = isinstance(tracer, trace.NoOpTracer)
+        self.off = isinstance(tracer, trace.NoOpTracer)
 
     @contextmanager
     def span(self, name: str, parent: str | None = None, **attributes: Attribute) -> Iterator[str | None]:
@@ -130,7 +133,7 @@ class Tracing:
         )
 
     def _clean(self, attributes: dict[str, Attribute]) -> dict[str, Attribute]:
-        if self._off:
+        if self.off:
             return {}
         return {
             name: self._redactor.clean(value) if isinstance(value, str) else value
