@@ -55,19 +55,23 @@ def copy_accounts(connection: psycopg.Connection[Any], like: UUID, count: int) -
     return [next(iter(row.values())) if isinstance(row, dict) else row[0] for row in rows]
 
 
-def add_old_orders(connection: psycopg.Connection[Any], accounts: Sequence[UUID], count: int) -> None:
+def add_old_orders(
+    connection: psycopg.Connection[Any], accounts: Sequence[UUID], count: int, *, analyze: bool = True
+) -> None:
     """Insert orders that are over, with all that the bridge keeps about each.
 
     Args:
         connection: as a role that may write everywhere.
         accounts: whose; they take turns.
         count: how many.
+        analyze: let the planner know, so that whoever has planned plans again.
 
     """
     for first in range(0, count, _AT_ONCE):
         portion = min(count - first, _AT_ONCE)
         connection.execute(_OLD_ORDERS, {"accounts": list(accounts), "first": first, "count": portion})
-    connection.execute("ANALYZE")
+    if analyze:
+        connection.execute("ANALYZE")
 
 
 def add_backlog(connection: psycopg.Connection[Any], accounts: Sequence[UUID], count: int) -> None:

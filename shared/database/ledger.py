@@ -74,12 +74,6 @@ async def store_external_fills(connection: Connection, fills: Sequence[Fill], so
     return inserted
 
 
-def strategy_of(fill: Fill, row: asyncpg.Record) -> UUID | None:
-    """Say which strategy's position a fill moves; the exchange keeps one for all of them on futures."""
-    strategy: UUID | None = row["order_strategy_id"]
-    return strategy if fill.market is Market.SPOT else None
-
-
 def fill_row(
     fill: Fill, order_id: UUID | None, number: int | None, strategy_id: UUID | None, source: str
 ) -> dict[str, Any]:
@@ -174,6 +168,7 @@ def read_fill(row: asyncpg.Record) -> Fill:
     return Fill(**{**values, "market": Market(row["market"]), "side": Side(row["side"])})
 
 
+FILL_KEY = ("account_id", "market", "environment_epoch", "symbol", "exchange_order_id", "trade_id")
 _FILL_FIELDS = tuple(field.name for field in fields(Fill))
 
 

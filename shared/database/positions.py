@@ -13,8 +13,8 @@ from uuid import uuid4
 
 import structlog
 
-from shared.database.ledger import as_columns, fill_row, position_key, read_fill, strategy_of
-from shared.database.statements import statement
+from shared.database.ledger import FILL_KEY, as_columns, fill_row, position_key, read_fill
+from shared.database.statements import statement, without
 from shared.domain.futures_positions import realized_difference
 from shared.domain.holding import Change, Counted, Kind, count_again, count_in, emptied
 from shared.domain.money import ZERO
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from shared.database.connect import Connection
-    from shared.domain.fill import Fill, FillKey
+    from shared.domain.fill import Fill
     from shared.domain.settlement import OrderReport
 
     Row = asyncpg.Record | Mapping[str, Any]
@@ -98,12 +98,12 @@ async def count_fills(connection: Connection, keys: Collection[HoldingKey]) -> l
     rows = await connection.fetch(statement("new_fills"), *as_columns(sorted(keys), 3))
     if not rows:
         return []
-    work = _Work()
+    work = Work()
     for _, group in groupby(sorted(rows, key=_holding_order), key=_holding_order):
         of_holding = list(group)
         fills = [read_fill(row) for row in of_holding]
         await _count(connection, of_holding[0], fills, of_holding, work)
-        work.fills += [dict(zip(_FILL_KEY, fill.key, strict=True)) for fill in fills]
+        work.fills += [dict(zip(FILL_KEY, fill.key, strict=True)) for fill in fills]
     await work.write(connection)
     return work.changes
 
@@ -115,101 +115,68 @@ class Told:
     Attributes:
         fill: it.
         report: which told it.
-        line: the locked line of its order.
-        holding: the state of its holding, and of the fill itself where it is stored already.
+        row: the line of its order, the state of its holding, and the fill itself where it is stored already.
 
     """
 
     fill: Fill
     report: OrderReport
-    line: asyncpg.Record
-    holding: asyncpg.Record
+    row: asyncpg.Record
 
     @property
     def stored(self) -> Fill | None:
         """The same execution as it was stored before."""
-        return read_fill(self.holding) if self.holding["price"] is not None else None
+        return read_fill(self.row) if self.row["price"] is not None else None
+
+    @property
+    def holding_key(self) -> HoldingKey:
+        """Where its position's lock is."""
+        return self.fill.account_id, self.fill.market, self.fill.symbol
 
 
-async def look_up(
-    connection: Connection,
-    told: Sequence[tuple[Fill, OrderReport]],
-    lines: Mapping[tuple[UUID, int], asyncpg.Record],
-) -> dict[FillKey, Told]:
-    """Find what is stored of some executions, and the holdings they belong to.
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """What was read without holding a lock, and has to stand still when something is written.
 
-    Args:
-        connection: within the transaction that has locked the lines and the positions.
-        told: executions, each once, with the report that told of it.
-        lines: as locked, by (order, attempt number).
+    Attributes:
+        lines: versions of row, entry and attempt, by attempt.
+        positions: names of the locks of the positions that will change.
+        holdings: versions of those there are already.
 
     """
-    if not told:
-        return {}
-    columns = as_columns(
-        [
-            (*fill.key, strategy_of(fill, lines[report.order_id, report.number]), fill.position_side)
-            for fill, report in told
-        ],
-        8,
-    )
-    rows = await connection.fetch(statement("told_fills"), *columns)
-    waiting = {(row["account_id"], row["market"], row["symbol"]) for row in rows if row["others_wait"]}
-    if waiting:
-        await count_fills(connection, waiting)
-        rows = await connection.fetch(statement("told_fills"), *columns)
-    by_key = {tuple(row[name] for name in _FILL_KEY): row for row in rows}
-    return {
-        fill.key: Told(fill, report, lines[report.order_id, report.number], by_key[fill.key])
-        for fill, report in told
-    }
+
+    lines: Mapping[tuple[UUID, int], str]
+    positions: Collection[str]
+    holdings: Mapping[UUID, str]
 
 
-async def count_new(connection: Connection, told: Sequence[Told]) -> list[PositionChange]:
-    """Store executions that are new and count them into their positions.
+async def count_new(connection: Connection | None, told: Sequence[Told]) -> Work:
+    """Count executions that are not stored yet into their positions.
 
     Args:
-        connection: as for `look_up`, in the same transaction.
-        told: those of `look_up` that are not stored.
+        connection: within the transaction that has locked the lines and the positions; None: nothing is
+            locked, so a holding cannot be folded again.
+        told: they.
 
     Returns:
-        What happened to the positions, in order.
+        What is to be written, the executions too.
+
+    Raises:
+        OutOfOrderError: a holding had to be folded again.
 
     """
-    if not told:
-        return []
-    work = _Work()
+    work = Work()
     by_holding: dict[tuple[Any, ...], list[Told]] = {}
     for one in sorted(told, key=lambda one: one.fill.moment):
-        by_holding.setdefault(tuple(one.holding[name] for name in _HOLDING_KEY), []).append(one)
+        by_holding.setdefault(tuple(one.row[name] for name in _HOLDING_KEY), []).append(one)
     for of_holding in by_holding.values():
-        fills, lines = [one.fill for one in of_holding], [one.line for one in of_holding]
-        await _count(connection, _begun(of_holding[0]), fills, lines, work)
+        fills, rows = [one.fill for one in of_holding], [one.row for one in of_holding]
+        await _count(connection, rows[0], fills, rows, work)
     work.new_fills = [
-        fill_row(
-            one.fill,
-            one.report.order_id,
-            one.report.number,
-            one.holding["strategy_id"],
-            one.report.source,
-        )
+        fill_row(one.fill, one.report.order_id, one.report.number, one.row["strategy_id"], one.report.source)
         for one in told
     ]
-    await work.write(connection)
-    return work.changes
-
-
-def _begun(told: Told) -> Row:
-    """Return the state of a holding; one that begins gets its assets and its lot step from the order."""
-    if told.holding["holding_id"] is not None:
-        return told.holding
-    line = told.line
-    return {
-        **told.holding,
-        "base_asset": line["base_asset"],
-        "quote_asset": line["quote_asset"],
-        "dust_below": line["lot_step"],
-    }
+    return work
 
 
 async def traces_of_closed(
@@ -223,8 +190,8 @@ async def traces_of_closed(
     return {row["position_id"]: tuple(row["traces"]) for row in rows}
 
 
-class _Work:
-    """What one call is going to write."""
+class Work:
+    """What is going to be written of some positions."""
 
     def __init__(self) -> None:
         self.holdings: list[dict[str, Any]] = []
@@ -234,11 +201,52 @@ class _Work:
         self.events: list[dict[str, Any]] = []
         self.changes: list[PositionChange] = []
 
-    async def write(self, connection: Connection) -> None:
-        """Write it, in one statement."""
-        await connection.execute(
-            statement("write_positions"), self.holdings, self.cycles, self.new_fills, self.fills, self.events
-        )
+    async def write(
+        self,
+        connection: Connection,
+        lines: Sequence[dict[str, Any]] = (),
+        evidence: Sequence[dict[str, Any]] = (),
+        versions: Versions | None = None,
+    ) -> bool:
+        """Write it, and what became of the orders, in one statement.
+
+        Args:
+            connection: within the transaction that holds the locks; with versions any.
+            lines: of orders, as JSON.
+            evidence: about them, as JSON.
+            versions: nothing is written unless these still stand.
+
+        Returns:
+            Whether they did.
+
+        """
+        known: tuple[Any, ...] = (None,) * 6
+        if versions is not None:
+            known = (
+                [order_id for order_id, _ in versions.lines],
+                [number for _, number in versions.lines],
+                list(versions.lines.values()),
+                list(versions.positions),
+                list(versions.holdings),
+                list(versions.holdings.values()),
+            )
+        written: bool
+        if not self.holdings:
+            text = without("write_settled", "fills")
+            written = await connection.fetchval(text, *known, lines, evidence)
+        else:
+            written = await connection.fetchval(
+                statement("write_settled"),
+                *known,
+                lines,
+                evidence,
+                self.holdings,
+                self.cycles,
+                self.new_fills,
+                self.fills,
+                self.events,
+            )
+        return written
 
 
 def _holding_order(row: asyncpg.Record) -> tuple[str, ...]:
@@ -279,7 +287,7 @@ async def recount(
         The lives that look different now.
 
     """
-    work = _Work()
+    work = Work()
     for row in await connection.fetch(statement("holdings"), list(holdings)):
         written = await _again(connection, row["holding_id"], state_of(row), shown_again)
         _put(work, row, row["holding_id"], written, "")
@@ -288,12 +296,16 @@ async def recount(
 
 
 async def _count(
-    connection: Connection, first: Row, fills: Sequence[Fill], orders: Sequence[asyncpg.Record], work: _Work
+    connection: Connection | None,
+    first: Row,
+    fills: Sequence[Fill],
+    orders: Sequence[asyncpg.Record],
+    work: Work,
 ) -> None:
     """Count the new fills of one holding.
 
     Args:
-        connection: within the transaction.
+        connection: within the transaction; None: see `count_new`.
         first: the state of the holding.
         fills: new to it.
         orders: reasoning and strategy of the orders of these fills.
@@ -304,6 +316,8 @@ async def _count(
     try:
         counted = count_in(start, fills)
     except OutOfOrderError:
+        if connection is None:
+            raise
         written = await _again(connection, first["holding_id"], start, late=fills)
     else:
         open_id = first["position_id"] or first["opening_id"]
@@ -319,7 +333,7 @@ async def _count(
 
 
 def _put(
-    work: _Work,
+    work: Work,
     row: Row,
     holding_id: UUID,
     written: _Written,
@@ -541,7 +555,6 @@ def _difference_json(row: Row, fills: Sequence[Fill], difference: Decimal) -> di
 
 
 _HOLDING_KEY = ("account_id", "market", "symbol", "environment_epoch", "strategy_id", "position_side")
-_FILL_KEY = ("account_id", "market", "environment_epoch", "symbol", "exchange_order_id", "trade_id")
 _HOLDING_FIELDS = (
     "account_id",
     "market",

@@ -1,8 +1,12 @@
 """PROTOCOL 6: settle. The one path by which anything we learn about an order reaches the database.
 
-Lock the lines, read which fills are stored already, decide (`shared.domain.settlement`), write, apply the new
-fills to the positions: one transaction, many orders at once. Used by the executor for answers and by the
-listener for stream events and queries.
+Read the lines, which fills are stored already and how their holdings stand; decide
+(`shared.domain.settlement`); write lines, fills and positions: one transaction, many orders at once. Used by
+the executor for answers and by the listener for stream events and queries.
+
+A few reports are read without a lock and written by one statement, which locks and looks whether what was
+read still stands: two round trips to the database. What does not stand, many findings, and whatever is out of
+the common, are settled under locks held from before the reading.
 """
 
 from __future__ import annotations
@@ -10,27 +14,33 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import asyncpg
+
 from shared.database.claim import EpochChangedError
 from shared.database.connect import DurableCommit
-from shared.database.ledger import note_contradictions, position_key
-from shared.database.positions import count_new, look_up, traces_of_closed
+from shared.database.ledger import FILL_KEY, as_columns, note_contradictions, position_key
+from shared.database.positions import Told, Versions, count_fills, count_new, traces_of_closed
 from shared.database.statements import statement
+from shared.domain.fill import contradiction
 from shared.domain.order import OrderStatus
+from shared.domain.position import OutOfOrderError
 from shared.domain.settlement import Line, OrderReport, Outcome, with_outcome, with_report
 from shared.domain.states import AttemptOutcome, EntryState, ExchangeStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from typing import Any
+    from typing import Any, TypeGuard
     from uuid import UUID
 
-    import asyncpg
-
     from shared.database.connect import Connection
-    from shared.database.positions import PositionChange
+    from shared.database.positions import HoldingKey, PositionChange, Work
     from shared.domain.fill import Fill, FillKey
 
+Key = tuple["UUID", int]
 Finding = OrderReport | Outcome
+FEW = 4
+"""So many reports are settled without holding locks meanwhile. Among many, one that somebody else settles at
+the same moment would have all done twice; and what a round trip takes is divided by their number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,40 +80,187 @@ async def settle(connection: Connection, findings: Sequence[Finding]) -> Settled
         asyncpg.LockNotAvailableError: somebody holds one of the rows; settle one by one, later.
 
     """
+    if len(findings) <= FEW and not any(isinstance(finding, Outcome) for finding in findings):
+        async with DurableCommit(connection):
+            settled = await _settle_at_once(connection, findings)
+        if settled is not None:
+            return settled
     async with DurableCommit(connection), connection.transaction():
-        return await _settle(connection, findings)
+        return await _settle_locked(connection, findings)
 
 
-async def _settle(connection: Connection, findings: Sequence[Finding]) -> Settled:
-    rows = await _lock(connection, findings)
-    if forgotten := _forgotten(findings, rows):
+async def _settle_at_once(connection: Connection, findings: Sequence[Finding]) -> Settled | None:
+    """Settle reports by one statement; None when that is not to be done, or somebody else was faster."""
+    known = await _read(connection, findings)
+    if _forgotten(findings, known) or known.uncounted:
+        return None
+    decided = _decide(known)
+    if decided.contradicted or any(contradiction(stored, told) for stored, told, _ in decided.told_again):
+        return None
+    try:
+        work = await count_new(None, decided.fresh)
+        written = await _write(connection, known, decided, work, known.versions(decided.fresh))
+    except (OutOfOrderError, asyncpg.IntegrityConstraintViolationError):
+        return None  # an execution came late; or the same one, or one that opens the position, was faster
+    return await _settled(connection, decided, work) if written else None
+
+
+async def _settle_locked(connection: Connection, findings: Sequence[Finding]) -> Settled:
+    await _lock(connection, findings)
+    known = await _read(connection, findings)
+    if forgotten := _forgotten(findings, known):
         await _recover(connection, forgotten)
-        rows = await _lock(connection, findings)
-    if any(isinstance(f, Outcome) for f in findings) and any(row["live_epoch"] is None for row in rows):
+        await _lock(connection, findings)
+        known = await _read(connection, findings)
+    if any(isinstance(finding, Outcome) for finding in findings) and not known.in_its_history:
         # Positive evidence counts in any history, the other outcomes only in their own.
         raise EpochChangedError
-    findings = _in_its_epoch(findings, rows)
-    before = {(row["order_id"], row["number"]): _line(row) for row in rows}
-    told = await look_up(
-        connection, _told_fills(findings, before), {(row["order_id"], row["number"]): row for row in rows}
+    if known.uncounted:
+        await count_fills(connection, known.uncounted)
+        known = await _read(connection, findings)
+    decided = _decide(known)
+    contradictions = await note_contradictions(connection, decided.told_again)
+    if decided.contradicted:
+        await _halt_for_late_evidence(connection, decided.contradicted)
+    work = await count_new(connection, decided.fresh)
+    await _write(connection, known, decided, work)
+    return await _settled(connection, decided, work, contradictions)
+
+
+async def _write(
+    connection: Connection, known: _Known, decided: _Decided, work: Work, versions: Versions | None = None
+) -> bool:
+    """Write what was decided; False when something is no more as it was read."""
+    if not decided.changed and not decided.evidence:
+        return True
+    lines = [_json(line, known.lines[line.order_id, line.number]) for line in decided.changed]
+    return await work.write(connection, lines, _evidence_json(decided.evidence), versions)
+
+
+async def _settled(connection: Connection, decided: _Decided, work: Work, contradictions: int = 0) -> Settled:
+    traced = any(line.trace for line in decided.changed)
+    return Settled(
+        lines=decided.changed,
+        unchanged=decided.unchanged,
+        ignored=tuple(decided.ignored),
+        orphans=tuple(decided.orphans),
+        positions=tuple(work.changes),
+        fills_stored=tuple((str(one.report.market), one.report.source) for one in decided.fresh),
+        fills_repeated=tuple((str(report.market), report.source) for _, _, report in decided.told_again),
+        contradictions=contradictions,
+        closed=await traces_of_closed(connection, work.changes) if traced else {},
     )
-    stored = {key: fill for key, one in told.items() if (fill := one.stored) is not None}
-    fresh_ones = [one for key, one in told.items() if key not in stored]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the database knows of the attempts and executions that some findings tell of.
+
+    Attributes:
+        findings: they, with fills in the epoch of their attempts.
+        rows: one of those that were read for each attempt.
+        lines: the same, as settling takes them.
+        told: the executions told, each once, with the state of their holdings.
+
+    """
+
+    findings: Sequence[Finding]
+    rows: Mapping[Key, asyncpg.Record]
+    lines: Mapping[Key, Line]
+    told: Mapping[FillKey, Told]
+
+    @property
+    def uncounted(self) -> set[HoldingKey]:
+        """The positions with stored fills that have to be counted before these."""
+        return {one.holding_key for one in self.told.values() if one.row["others_wait"]}
+
+    @property
+    def in_its_history(self) -> bool:
+        """The database is in the history that was compared last (PROTOCOL 10)."""
+        return all(row["live_epoch"] is not None for row in self.rows.values())
+
+    def versions(self, fresh: Sequence[Told]) -> Versions:
+        """Return what has to stand still when a decision is written that counts some executions."""
+        return Versions(
+            lines={key: row["line_version"] for key, row in self.rows.items()},
+            positions=frozenset(position_key(*one.holding_key) for one in fresh),
+            holdings={
+                one.row["holding_id"]: one.row["holding_version"] for one in fresh if one.row["holding_id"]
+            },
+        )
+
+
+async def _read(connection: Connection, findings: Sequence[Finding]) -> _Known:
+    asked: dict[tuple[Any, ...], None] = {}
+    for finding in findings:
+        fills = finding.fills if isinstance(finding, OrderReport) else ()
+        for fill in fills:
+            asked[
+                finding.order_id, finding.number, fill.exchange_order_id, fill.trade_id, fill.position_side
+            ] = None
+        if not fills:
+            asked[finding.order_id, finding.number, None, None, None] = None
+    records = await connection.fetch(statement("read_lines"), *as_columns(asked, 5))
+    rows = {(row["line_order_id"], row["line_number"]): row for row in records}
+    lines = {key: _line(row) for key, row in rows.items()}
+    findings = _in_its_epoch(findings, rows)
+    told: dict[FillKey, Told] = {}
+    by_fill = {tuple(row[name] for name in FILL_KEY): row for row in records}
+    for report in findings:
+        if isinstance(report, OrderReport) and _is_about(lines.get((report.order_id, report.number)), report):
+            for fill in report.fills:
+                told.setdefault(fill.key, Told(fill, report, by_fill[fill.key]))
+    return _Known(findings, rows, lines, told)
+
+
+def _is_about(line: Line | None, report: OrderReport) -> TypeGuard[Line]:
+    return line is not None and (line.account_id, line.symbol) == (report.account_id, report.symbol)
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """What findings make of what is known.
+
+    Attributes:
+        changed: the lines to be written.
+        unchanged: lines about which nothing new was said.
+        contradicted: lines of orders that exist although they were settled as not existing.
+        fresh: executions that are not stored yet.
+        told_again: (as stored, as told now, by which report).
+        evidence: reports, and whether each came late.
+        ignored: see `Settled`.
+        orphans: see `Settled`.
+
+    """
+
+    changed: tuple[Line, ...]
+    unchanged: tuple[Line, ...]
+    contradicted: tuple[Line, ...]
+    fresh: Sequence[Told]
+    told_again: Sequence[tuple[Fill, Fill, OrderReport]]
+    evidence: Sequence[tuple[OrderReport, bool]]
+    ignored: Sequence[Outcome]
+    orphans: Sequence[OrderReport]
+
+
+def _decide(known: _Known) -> _Decided:
+    stored = {key: fill for key, one in known.told.items() if (fill := one.stored) is not None}
+    fresh_ones = [one for key, one in known.told.items() if key not in stored]
     new = {one.fill.key for one in fresh_ones}
 
-    after = dict(before)
+    after = dict(known.lines)
     told_again: list[tuple[Fill, Fill, OrderReport]] = []
     evidence: list[tuple[OrderReport, bool]] = []
     ignored: list[Outcome] = []
     orphans: list[OrderReport] = []
-    for finding in findings:
+    for finding in known.findings:
         line = after.get((finding.order_id, finding.number))
         if isinstance(finding, Outcome):
             decided = with_outcome(line, finding) if line else None
             if decided is None:
                 ignored.append(finding)
                 continue
-        elif line is None or (line.account_id, line.symbol) != (finding.account_id, finding.symbol):
+        elif not _is_about(line, finding):
             orphans.append(finding)
             continue
         else:
@@ -119,43 +276,31 @@ async def _settle(connection: Connection, findings: Sequence[Finding]) -> Settle
             evidence.append((finding, decided.late))
         after[finding.order_id, finding.number] = decided
 
-    changed = [line for key, line in after.items() if line != before[key]]
-    contradictions = await note_contradictions(connection, told_again)
-    contradicted = [line for line in changed if line.late and not before[line.order_id, line.number].late]
-    if contradicted:
-        await _halt_for_late_evidence(connection, contradicted)
-    if changed or evidence:
-        await connection.execute(
-            statement("write_lines"), [_json(line, before) for line in changed], _evidence_json(evidence)
-        )
-    positions = await count_new(connection, fresh_ones)
-    unchanged = [line for key, line in after.items() if line == before[key]]
-    traced = any(line.trace for line in changed)
-    return Settled(
-        lines=tuple(changed),
-        unchanged=tuple(unchanged),
-        ignored=tuple(ignored),
-        orphans=tuple(orphans),
-        positions=tuple(positions),
-        fills_stored=tuple((str(one.report.market), one.report.source) for one in fresh_ones),
-        fills_repeated=tuple((str(report.market), report.source) for _, _, report in told_again),
-        contradictions=contradictions,
-        closed=await traces_of_closed(connection, positions) if traced else {},
+    changed = [(line, before) for key, line in after.items() if line != (before := known.lines[key])]
+    return _Decided(
+        changed=tuple(line for line, _ in changed),
+        unchanged=tuple(line for key, line in after.items() if line == known.lines[key]),
+        contradicted=tuple(line for line, before in changed if line.late and not before.late),
+        fresh=fresh_ones,
+        told_again=told_again,
+        evidence=evidence,
+        ignored=ignored,
+        orphans=orphans,
     )
 
 
-def _in_its_epoch(findings: Sequence[Finding], rows: Sequence[asyncpg.Record]) -> list[Finding]:
+def _in_its_epoch(findings: Sequence[Finding], rows: Mapping[Key, asyncpg.Record]) -> list[Finding]:
     """Give fills the environment epoch their attempt was claimed in.
 
     Processes learn of a wiped testnet at different moments; the epoch is part of a fill's key, so whoever
     tells of a fill has to tell the same one.
     """
-    epochs = {(row["order_id"], row["number"]): row["environment_epoch"] for row in rows}
 
     def right(finding: Finding) -> Finding:
-        epoch = epochs.get((finding.order_id, finding.number))
-        if isinstance(finding, Outcome) or epoch is None:
+        row = rows.get((finding.order_id, finding.number))
+        if isinstance(finding, Outcome) or row is None:
             return finding
+        epoch = row["environment_epoch"]
         if all(fill.environment_epoch == epoch for fill in finding.fills):
             return finding
         fills = tuple(replace(fill, environment_epoch=epoch) for fill in finding.fills)
@@ -164,38 +309,21 @@ def _in_its_epoch(findings: Sequence[Finding], rows: Sequence[asyncpg.Record]) -
     return [right(finding) for finding in findings]
 
 
-def _told_fills(
-    findings: Sequence[Finding], lines: Mapping[tuple[UUID, int], Line]
-) -> list[tuple[Fill, OrderReport]]:
-    """Pick the fills of reports about known attempts, each execution once."""
-    told: dict[FillKey, tuple[Fill, OrderReport]] = {}
-    for finding in findings:
-        if isinstance(finding, OrderReport):
-            line = lines.get((finding.order_id, finding.number))
-            if line is not None and (line.account_id, line.symbol) == (finding.account_id, finding.symbol):
-                for fill in finding.fills:
-                    told.setdefault(fill.key, (fill, finding))
-    return list(told.values())
-
-
-async def _lock(connection: Connection, findings: Sequence[Finding]) -> list[asyncpg.Record]:
-    ordered = sorted({(f.order_id, f.number) for f in findings})
-    keys = {
+async def _lock(connection: Connection, findings: Sequence[Finding]) -> None:
+    attempts = sorted({(f.order_id, f.number) for f in findings})
+    positions = {
         position_key(fill.account_id, fill.market, fill.symbol)
         for finding in findings
         if isinstance(finding, OrderReport)
         for fill in finding.fills
     }
-    return await connection.fetch(
-        statement("lock_lines"), [o for o, _ in ordered], [n for _, n in ordered], list(keys)
-    )
+    await connection.execute(statement("lock_lines"), *as_columns(attempts, 2), list(positions))
 
 
-def _forgotten(findings: Sequence[Finding], rows: Sequence[asyncpg.Record]) -> list[OrderReport]:
+def _forgotten(findings: Sequence[Finding], known: _Known) -> list[OrderReport]:
     """Pick reports in our id form whose attempt this history does not have (PROTOCOL 10)."""
-    known = {(row["order_id"], row["number"]) for row in rows}
     reports = {(f.order_id, f.number): f for f in findings if isinstance(f, OrderReport)}
-    return [report for key, report in reports.items() if key not in known]
+    return [report for key, report in reports.items() if key not in known.lines]
 
 
 async def _recover(connection: Connection, reports: Sequence[OrderReport]) -> None:
@@ -218,13 +346,13 @@ async def _recover(connection: Connection, reports: Sequence[OrderReport]) -> No
 
 def _line(row: asyncpg.Record) -> Line:
     return Line(
-        order_id=row["order_id"],
-        number=row["number"],
+        order_id=row["line_order_id"],
+        number=row["line_number"],
         account_id=row["account_id"],
         market=row["market"],
         symbol=row["symbol"],
-        client_order_id=row["client_order_id"],
-        quote_asset=row["quote_asset"],
+        client_order_id=row["line_client_order_id"],
+        quote_asset=row["line_quote_asset"],
         order_status=OrderStatus(row["order_status"]),
         reasoning=row["reasoning"],
         entry_state=EntryState(row["entry_state"]),
@@ -233,7 +361,7 @@ def _line(row: asyncpg.Record) -> Line:
         has_evidence=row["has_evidence"],
         token=row["token"],
         outcome=AttemptOutcome(row["outcome"]) if row["outcome"] else None,
-        exchange_order_id=row["exchange_order_id"],
+        exchange_order_id=row["line_exchange_order_id"],
         exchange_status=ExchangeStatus(row["exchange_status"]) if row["exchange_status"] else None,
         executed=row["executed"],
         executed_quote=row["executed_quote"],
@@ -262,8 +390,7 @@ _ROW_FIELDS = (
 )
 
 
-def _json(line: Line, before: dict[tuple[UUID, int], Line]) -> dict[str, Any]:
-    old = before[line.order_id, line.number]
+def _json(line: Line, old: Line) -> dict[str, Any]:
     return {
         "order_id": line.order_id,
         "number": line.number,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from bench.seed import add_backlog, add_old_orders, add_positions, copy_accounts
 from shared.database import cancels, leases, outbox, unknowns
 from shared.database.connect import open_pool
 from shared.database.settle import hold, refuse, settle
+from shared.database.statements import statement, without
 from shared.domain.attempt import client_order_id
 from shared.domain.fill import FillOrigin
 from shared.domain.order import Market
@@ -39,7 +40,9 @@ if TYPE_CHECKING:
 BACKLOG = 50_000
 OLD = 20_000
 ACCOUNTS = 500
+YOUNG_ACCOUNTS, YOUNG_OLD, YOUNG_BACKLOG = 20, 12_000, 4_000
 BATCH = 64
+ALONE = 4
 # A table of this many rows may only be reached through an index; the others fit into a page or a few.
 LARGE = 1_000
 PLANNED = ("force_custom_plan", "force_generic_plan")
@@ -251,46 +254,95 @@ async def test_peek_above_the_low_water_mark_looks_at_the_new_rows_only(world: W
 async def test_claim_and_settle_touch_their_batch_only(world: World, planned: str) -> None:
     """64 rows claimed, answered, settled into positions, told again: no step looks at more than its rows."""
     async with watching(world.dsn, planned) as watched:
-        connection = watched.connection
-        epoch = await epoch_of(connection)
-        entries = await peek_at(
-            connection, low_water=await newest(connection), keys=await some_keys(connection, world)
-        )
-        await watched.plans()
-        intents = [intend(entry) for entry in entries]
-        claimed = await claim(connection, intents, epoch)
-        assert len(claimed) == len(entries)
-        plans = await watched.plans()
-        rows = 3 * len(entries)
-        hold_to(
-            world,
-            plans,
-            {"outbox": rows, "orders": rows, "exchange_accounts": rows, "users": rows},
-            {"outbox_pkey", "orders_pkey"},
-        )
+        await claim_and_settle(world, watched)
 
-        reports = [answer(entry, place) for place, entry in enumerate(entries)]
-        settled = await settle(connection, reports)
-        assert len(settled.lines) == len(entries)
-        assert len(settled.positions) >= len(entries)
-        plans = await watched.plans()
-        rows = 6 * len(entries)
-        names = (
-            "orders",
-            "outbox",
-            "attempt",
-            "evidence",
-            "exchange_accounts",
-            "holding",
-            "position",
-            "positions",
-        )
-        bounds = dict.fromkeys(names, rows) | {"fill": 2 * rows}
-        hold_to(world, plans, bounds, {"orders_pkey", "attempt_pkey", "fill_unapplied", "holding_key"})
 
-        again = await settle(connection, reports)
-        assert again.lines == ()
-        hold_to(world, await watched.plans(), bounds, {"orders_pkey", "attempt_pkey", "fill_pkey"})
+async def claim_and_settle(world: World, watched: Watched) -> None:
+    """Carry a batch all the way, each step within bounds; a few rows of it are settled each by itself."""
+    connection = watched.connection
+    epoch = await epoch_of(connection)
+    keys, mark = await some_keys(connection, world), await newest(connection)
+    await watched.plans()
+    entries = await peek_at(connection, low_water=mark, keys=keys)
+    rows = 10 * len(entries)
+    bounds = {"outbox": rows, "orders": rows, "exchange_accounts": rows, "users": rows, "attempt": rows}
+    hold_to(world, await watched.plans(), bounds, {"outbox_key"})
+    intents = [intend(entry) for entry in entries]
+    claimed = await claim(connection, intents, epoch)
+    assert len(claimed) == len(entries)
+    plans = await watched.plans()
+    rows = 3 * len(entries)
+    hold_to(
+        world,
+        plans,
+        {"outbox": rows, "orders": rows, "exchange_accounts": rows, "users": rows},
+        {"outbox_pkey", "orders_pkey"},
+    )
+
+    reports = [answer(entry, place) for place, entry in enumerate(entries)]
+    settled = await settle(connection, reports[ALONE:])
+    assert len(settled.lines) == len(entries) - ALONE
+    assert len(settled.positions) >= len(entries) - ALONE
+    for report in reports[:ALONE]:
+        settled = await settle(connection, [report])
+        assert len(settled.lines) == len(settled.positions) == 1
+        await settle(connection, [report])
+    plans = await watched.plans()
+    rows = 7 * len(entries)
+    names = (
+        "orders",
+        "outbox",
+        "attempt",
+        "evidence",
+        "exchange_accounts",
+        "holding",
+        "position",
+        "positions",
+    )
+    bounds = dict.fromkeys(names, rows) | {"fill": 2 * rows}
+    hold_to(world, plans, bounds, {"orders_pkey", "attempt_pkey", "fill_unapplied", "holding_key"})
+
+    again = await settle(connection, reports)
+    assert again.lines == ()
+    hold_to(world, await watched.plans(), bounds, {"orders_pkey", "attempt_pkey", "fill_pkey"})
+
+
+# What runs for each order, each answer and each event. Its plans are kept as long as the connection.
+FOR_EACH_ORDER = (
+    *("peek", "claim", "lock_lines", "read_lines", "write_settled", "new_fills", "known_fills"),
+    *("renew_leases", "expire_leases", "take_unknown", "take_cancels", "close_unsent", "recover_attempts"),
+    *("lives", "whole_holding", "holdings", "traces_of_positions"),
+)
+
+
+async def plan_now(connection: Connection) -> None:
+    """Run each statement with nothing to do, so that its plan is made for the tables as they are."""
+    texts = [statement(name) for name in FOR_EACH_ORDER]
+    for text in (*texts, without("write_settled", "fills")):
+        parameters = (await connection.prepare(text)).get_parameters()
+        await connection.fetch(text, *([] if one.kind == "array" else None for one in parameters))
+
+
+async def test_plans_made_while_the_tables_were_empty_go_by_key_as_well(
+    world: World, database_server: DatabaseServer
+) -> None:
+    """A process that was started on an empty database: by and by there are thousands of rows of each account.
+
+    The planner took each table for empty, and every way through it for as good as any other.
+    """
+    with database_server.database(database_server.template) as name:
+        dsn = database_server.dsn(name)
+        async with watching(dsn, "force_generic_plan") as watched:
+            connection = watched.connection
+            await plan_now(connection)
+            with Bot(dsn) as bot, psycopg.connect(dsn, autocommit=True) as seeding:
+                first = bot.account(bot.user())
+                accounts = [first, *copy_accounts(seeding, first, YOUNG_ACCOUNTS - 1)]
+                add_old_orders(seeding, accounts, YOUNG_OLD, analyze=False)
+                add_backlog(seeding, accounts, YOUNG_BACKLOG)
+                add_positions(seeding, accounts)
+            young = replace(world, dsn=dsn, accounts=tuple(accounts))
+            await claim_and_settle(young, watched)
 
 
 @pytest.mark.parametrize("planned", PLANNED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -38,6 +39,24 @@ async def connection(bridge_database: str) -> AsyncIterator[Connection]:
     async with pool.acquire() as acquired:
         yield acquired
     await pool.close()
+
+
+@contextlib.asynccontextmanager
+async def another_process(dsn: str, name: str) -> AsyncIterator[Connection]:
+    """Connect as another process would."""
+    pool = await open_pool(dsn, size=1, application_name=name)
+    async with pool.acquire() as acquired:
+        yield acquired
+    await pool.close()
+
+
+async def somebody_waits(connection: Connection, application: str) -> None:
+    """Wait until a connection waits for a lock."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND wait_event_type = 'Lock'"
+    async with asyncio.timeout(10):
+        while not await connection.fetchval(query, application):
+            await asyncio.sleep(0.01)
+            await connection.execute("SELECT pg_stat_clear_snapshot()")  # a transaction keeps what it saw
 
 
 @pytest.fixture
@@ -168,6 +187,62 @@ async def test_two_settle_at_the_same_time(
     await pool.close()
     assert await connection.fetchval("SELECT count(*) FROM bridge.fill") == 8
     assert await connection.fetchval("SELECT size FROM bridge.position") == 8
+
+
+async def test_a_report_takes_two_round_trips(
+    connection: Connection, bot: Bot, account: tuple[UUID, UUID]
+) -> None:
+    """One statement reads, one locks, looks again and writes."""
+    ran: list[str] = []
+    connection.add_query_logger(lambda query: ran.append(query.query))
+    for number in (1, 2):  # the first time asyncpg asks for types
+        order = await claimed(connection, bot, account, exchange_order_id=number)
+        order.event()
+        order.trade(number, "1", "100", last=True)
+        for report in order.reports():
+            ran.clear()
+            await settle(connection, [report])
+            assert number == 1 or len(ran) == 2, ran
+        assert bot.read_order(order.order_id)["status"] == "filled"
+
+
+async def test_a_row_that_the_bot_changes_after_it_was_read_is_read_again(
+    bridge_database: str, connection: Connection, bot: Bot, account: tuple[UUID, UUID]
+) -> None:
+    """The bot cancels while a report is being written: what was decided of the row before is not written."""
+    order = await claimed(connection, bot, account)
+    order.event()
+    async with another_process(bridge_database, "told") as told:
+        with bot.connection.transaction():
+            bot.connection.execute("UPDATE orders SET status = 'canceled' WHERE id = %s", [order.order_id])
+            settling = asyncio.create_task(settle(told, order.reports()))
+            await somebody_waits(connection, "told")
+        settled = await settling
+    assert [line.order_status for line in settled.lines] == ["canceled"]
+    assert bot.read_order(order.order_id)["status"] == "canceled"
+    assert await connection.fetchval("SELECT count(*) FROM bridge.evidence") == 1
+
+
+@pytest.mark.parametrize("held", ["nothing yet", "something"])
+async def test_a_position_that_moves_after_it_was_read_is_read_again(
+    bridge_database: str, connection: Connection, bot: Bot, account: tuple[UUID, UUID], held: str
+) -> None:
+    """Two orders of one symbol fill at one moment: the second counts into what the first has made of it."""
+    before, first, second = [await claimed(connection, bot, account, exchange_order_id=n) for n in (1, 2, 3)]
+    for order in (before, first, second):
+        order.trade(order.exchange_order_id, "1", "100", last=True)
+    if held == "something":
+        await settle(connection, before.reports())
+    async with another_process(bridge_database, "told") as told:
+        async with connection.transaction():
+            await settle(connection, first.reports())
+            settling = asyncio.create_task(settle(told, second.reports()))
+            await somebody_waits(connection, "told")
+        settled = await settling
+    size = 3 if held == "something" else 2
+    assert [change.size for change in settled.positions] == [size]
+    assert await connection.fetchval("SELECT size FROM bridge.position") == size
+    assert await connection.fetchval("SELECT count(*) FROM bridge.holding") == 1
 
 
 async def test_a_row_the_bot_holds_is_not_waited_for_long(
