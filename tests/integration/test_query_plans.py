@@ -20,6 +20,8 @@ import pytest
 from bench.seed import add_backlog, add_old_orders, add_positions, copy_accounts
 from shared.database import cancels, leases, outbox, unknowns
 from shared.database.connect import open_pool
+from shared.database.ledger import known_fills
+from shared.database.positions import count_fills
 from shared.database.settle import hold, refuse, settle
 from shared.database.statements import statement, without
 from shared.domain.attempt import client_order_id
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 BACKLOG = 50_000
 OLD = 20_000
 ACCOUNTS = 500
-YOUNG_ACCOUNTS, YOUNG_OLD, YOUNG_BACKLOG = 20, 12_000, 4_000
+YOUNG_ACCOUNTS, YOUNG_OLD, YOUNG_BACKLOG = 100, 20_000, 4_000
 BATCH = 64
 ALONE = 4
 # A table of this many rows may only be reached through an index; the others fit into a page or a few.
@@ -306,6 +308,11 @@ async def claim_and_settle(world: World, watched: Watched) -> None:
     assert again.lines == ()
     hold_to(world, await watched.plans(), bounds, {"orders_pkey", "attempt_pkey", "fill_pkey"})
 
+    fills = [fill for report in reports for fill in report.fills]
+    assert len(await known_fills(connection, fills)) == len(fills)
+    assert await count_fills(connection, {(one.account_id, one.market, one.symbol) for one in reports}) == []
+    hold_to(world, await watched.plans(), bounds, {"fill_pkey", "fill_unapplied"})
+
 
 # What runs for each order, each answer and each event. Its plans are kept as long as the connection.
 FOR_EACH_ORDER = (
@@ -341,7 +348,8 @@ async def test_plans_made_while_the_tables_were_empty_go_by_key_as_well(
                 add_old_orders(seeding, accounts, YOUNG_OLD, analyze=False)
                 add_backlog(seeding, accounts, YOUNG_BACKLOG)
                 add_positions(seeding, accounts)
-            young = replace(world, dsn=dsn, accounts=tuple(accounts))
+            large = world.large | {"users", "exchange_accounts"}
+            young = replace(world, dsn=dsn, accounts=tuple(accounts), large=large)
             await claim_and_settle(young, watched)
 
 
