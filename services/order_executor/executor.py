@@ -38,11 +38,10 @@ from services.order_executor.verdicts import Verdicts
 from shared.binance.rest import Answer
 from shared.binance.weight import Kind
 from shared.conflicts import tell_conflicts
-from shared.database import breakers, leases, outbox
+from shared.database import breakers, leases, outbox, settle
 from shared.database.claim import claim
 from shared.database.connect import DATABASE_AWAY
 from shared.database.ledger import environment_epoch
-from shared.database.settle import settle
 from shared.domain.states import AttemptOutcome, EntryState
 from shared.keys import Keys
 from shared.telemetry.server import State
@@ -212,7 +211,7 @@ class Executor:
             max_per_minute=0,
             twin_window=protocol.twin_window,
         )
-        await settle(connection, ())
+        await settle.plan(connection)
 
     def drain(self) -> None:
         """Claim nothing more; `run` returns when what is in flight is settled."""

@@ -20,7 +20,7 @@ from shared.database.claim import EpochChangedError
 from shared.database.connect import DurableCommit
 from shared.database.ledger import FILL_KEY, as_columns, note_contradictions, position_key
 from shared.database.positions import Told, Versions, count_fills, count_new, traces_of_closed
-from shared.database.statements import statement
+from shared.database.statements import statement, without
 from shared.domain.fill import contradiction
 from shared.domain.order import OrderStatus
 from shared.domain.position import OutOfOrderError
@@ -87,6 +87,14 @@ async def settle(connection: Connection, findings: Sequence[Finding]) -> Settled
             return settled
     async with DurableCommit(connection), connection.transaction():
         return await _settle_locked(connection, findings)
+
+
+async def plan(connection: Connection) -> None:
+    """Have all that settling runs planned on a connection, so that its first order does not wait for it."""
+    await _lock(connection, ())
+    await _read(connection, ())
+    for text, parameters in ((without("write_settled", "fills"), 8), (statement("write_settled"), 13)):
+        await connection.execute(text, *(None,) * parameters)
 
 
 async def _settle_at_once(connection: Connection, findings: Sequence[Finding]) -> Settled | None:
