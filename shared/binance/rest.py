@@ -1,8 +1,7 @@
 """One REST request and what came of it, as a value: nothing the exchange says is an exception here.
 
-Requests go straight to our transport, or to another `httpx.AsyncBaseTransport`. httpx's client would add
-redirects, cookies, proxies from the environment and a log line with the whole URL, signature included; none
-of these may touch an order.
+Requests go straight to an `httpx.AsyncBaseTransport`. httpx's client would add redirects, cookies, proxies
+from the environment and a log line with the whole URL, signature included; none of these may touch an order.
 """
 
 import re
@@ -18,9 +17,8 @@ import orjson
 from shared import failpoints
 from shared.binance.clock_offset import Clock, ClockUnknownError
 from shared.binance.failures import NoAnswer
-from shared.binance.http_answer import WholeAnswer
 from shared.binance.sign import Credentials, Value, query, signed_query
-from shared.binance.transport import FIRST_BYTE_BEFORE, ON_WRITTEN, BinanceTransport, DirectRequest
+from shared.binance.transport import FIRST_BYTE_BEFORE, ON_WRITTEN, DirectRequest, DirectResponse
 from shared.binance.weight import used_of
 
 _EXCERPT_CHARS: Final = 500
@@ -256,12 +254,10 @@ class RestEndpoint:
         return result
 
     async def _ask(self, request: DirectRequest) -> Result:
-        transport, sent_ms = self._transport, self.clock.now_ms()
+        sent_ms = self.clock.now_ms()
         try:
-            if isinstance(transport, BinanceTransport):
-                answer = await transport.ask(request)
-            else:
-                answer = await _ask_another(transport, request)
+            response = await self._transport.handle_async_request(request)
+            body = await _body_of(response)
         except NoAnswer as error:
             return TransportFailure(error.bytes_written > 0, error.reason, str(error))
         except httpx.TransportError as error:
@@ -269,7 +265,7 @@ class RestEndpoint:
             return TransportFailure(
                 True, "foreign", f"{type(error).__name__} of a transport that does not count bytes."
             )
-        return _answer(answer, _without_key(request, answer), sent_ms, self.clock.now_ms())
+        return _answer(response, _without_key(request, response, body), sent_ms, self.clock.now_ms())
 
 
 def chosen(**params: Value | None) -> dict[str, Value]:
@@ -282,27 +278,26 @@ def _written() -> None:
     failpoints.reached_without_await("send.written")
 
 
-async def _ask_another(transport: httpx.AsyncBaseTransport, request: DirectRequest) -> WholeAnswer:
-    """Send a request by a transport that is not ours."""
-    response = await transport.handle_async_request(request.as_httpx())
+async def _body_of(response: httpx.Response) -> bytes:
+    if isinstance(response, DirectResponse):
+        return response.answer.body
     stream = response.stream
     if not isinstance(stream, httpx.AsyncByteStream):
         raise TypeError(
             "The transport returned an answer for synchronous code; use an asynchronous transport."
         )
-    body = b"".join([part async for part in stream])
-    return WholeAnswer(response.status_code, response.headers.raw, body, keep_alive=True)
+    return b"".join([part async for part in stream])
 
 
-def _without_key(request: DirectRequest, answer: WholeAnswer) -> bytes:
+def _without_key(request: DirectRequest, response: httpx.Response, body: bytes) -> bytes:
     """Take our own key out of an error that quotes it: what an error says is stored with the order."""
-    key = request.headers.get("X-MBX-APIKEY", "").encode("ascii", "replace")
-    if answer.status == httpx.codes.OK or not key:
-        return answer.body
-    return answer.body.replace(key, b"[redacted]")
+    key = request.plain_headers.get("X-MBX-APIKEY", "").encode("ascii", "replace")
+    if response.status_code == httpx.codes.OK or not key:
+        return body
+    return body.replace(key, b"[redacted]")
 
 
-def _answer(answer: WholeAnswer, body: bytes, sent_ms: float, received_ms: float) -> Answer:
+def _answer(response: httpx.Response, body: bytes, sent_ms: float, received_ms: float) -> Answer:
     excerpt = ""
     try:
         parsed = orjson.loads(body)
@@ -312,11 +307,12 @@ def _answer(answer: WholeAnswer, body: bytes, sent_ms: float, received_ms: float
         # Stored with the order and shown to its owner, whoever reads it from the body.
         parsed["msg"] = _SECRET_PARTS.sub(r"\1\2…", parsed["msg"])
     headers: dict[str, str] = {}
-    for raw_name, value in answer.headers:
+    raw = response.answer.headers if isinstance(response, DirectResponse) else response.headers.raw
+    for raw_name, value in raw:
         if (name := _kept(raw_name)) is not None:
             text = value.decode("latin-1")
             headers[name] = f"{headers[name]}, {text}" if name in headers else text
-    return Answer(answer.status, MappingProxyType(headers), parsed, excerpt, sent_ms, received_ms)
+    return Answer(response.status_code, MappingProxyType(headers), parsed, excerpt, sent_ms, received_ms)
 
 
 @lru_cache(maxsize=128)  # the same few names come with every answer

@@ -1,4 +1,4 @@
-"""PROTOCOL 4 and 5: the transport that sends once and says whether any byte was written.
+"""PROTOCOL 4 and 5: the transport under httpx that sends once and says whether any byte was written.
 
 What it promises to the layers above:
 
@@ -10,8 +10,6 @@ What it promises to the layers above:
 - Servers are verified; answers, their headers and the time they may take are bounded.
 - Neither proxies nor redirects, cookies nor environment variables play a part.
 
-It is also a transport of httpx's, for whoever has a request of httpx's.
-
 A cancelled request raises `asyncio.CancelledError` and may have been sent.
 """
 
@@ -19,9 +17,8 @@ import asyncio
 import re
 import ssl
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property, lru_cache
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -38,6 +35,7 @@ __all__ = [
     "ON_WRITTEN",
     "BinanceTransport",
     "DirectRequest",
+    "DirectResponse",
     "NoAnswer",
     "NotSent",
     "OutcomeUnknown",
@@ -59,12 +57,11 @@ _WITH_BODY: Final = frozenset({"POST", "PUT"})
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True)
-class DirectRequest:
+class DirectRequest(httpx.Request):
     """A request without a body, whose target and headers go on the wire as they are.
 
-    httpx looks at each character of a URL and at each header in Python, on the way out and on the way back,
-    which takes longer than all the rest of sending an order.
+    httpx looks at each character of a URL and at each header in Python, which takes longer than all the rest
+    of sending an order; here it does so only for whoever asks.
 
     Args:
         method: GET, POST, PUT or DELETE.
@@ -78,20 +75,59 @@ class DirectRequest:
 
     """
 
-    method: str
-    base_url: str
-    target: str
-    headers: Mapping[str, str]
-    extensions: Mapping[str, Any]
-
-    def __post_init__(self) -> None:
-        if _TARGET.fullmatch(self.target) is None:
+    def __init__(
+        self,
+        method: str,
+        base_url: str,
+        target: str,
+        headers: Mapping[str, str],
+        extensions: Mapping[str, Any],
+    ) -> None:
+        if _TARGET.fullmatch(target) is None:
             raise ValueError("The query string is not percent-encoded; build it with sign.signed_query.")
+        self.method = method
+        self.base_url = base_url
+        self.target = target
+        self.plain_headers = {**headers, "Content-Length": "0"} if method in _WITH_BODY else headers
+        self.extensions = dict(extensions)
+        self.stream = httpx.ByteStream(b"")
+        self._content = b""
 
-    def as_httpx(self) -> httpx.Request:
-        """Return the same for a transport that is not ours."""
-        url = self.base_url + self.target
-        return httpx.Request(self.method, url, headers=self.headers, extensions=dict(self.extensions))
+    @cached_property  # type: ignore[override]  # httpx assigns it; here it is made for whoever asks
+    def url(self) -> httpx.URL:
+        """The whole URL."""
+        return httpx.URL(self.base_url + self.target)
+
+    @cached_property  # type: ignore[override]
+    def headers(self) -> httpx.Headers:
+        """The headers."""
+        return httpx.Headers(self.plain_headers)
+
+
+class DirectResponse(httpx.Response):
+    """A whole answer; httpx reads its headers only for whoever asks.
+
+    Args:
+        answer: as it came over the wire.
+
+    """
+
+    def __init__(self, answer: WholeAnswer) -> None:
+        self.answer = answer
+        self.status_code = answer.status
+        self.stream = httpx.ByteStream(answer.body)
+        self.extensions = {"http_version": b"HTTP/1.1"}
+        self.history = []
+        self.next_request = None
+        self.is_closed = self.is_stream_consumed = False
+        self.default_encoding = "utf-8"
+        self._request = None
+        self._num_bytes_downloaded = 0
+
+    @cached_property  # type: ignore[override]
+    def headers(self) -> httpx.Headers:
+        """The headers."""
+        return httpx.Headers(self.answer.headers)
 
 
 class _Origin:
@@ -165,24 +201,14 @@ class BinanceTransport(httpx.AsyncBaseTransport):
             OutcomeUnknown: at least one byte was written and no trustworthy answer came.
 
         """
-        headers = [(name.decode("ascii"), value.decode("latin-1")) for name, value in request.headers.raw]
-        head = _head(request.method, request.url.raw_path.decode("ascii"), headers)
-        wire = head + await request.aread()
-        answer = await self._send_once(_origin_key(request.url), wire, request.extensions)
-        return httpx.Response(
-            answer.status,
-            headers=answer.headers,
-            stream=httpx.ByteStream(answer.body),
-            extensions={"http_version": b"HTTP/1.1"},
-        )
-
-    async def ask(self, request: DirectRequest) -> WholeAnswer:
-        """Send `request` once and return its whole answer; the errors are those of `handle_async_request`."""
-        headers = [*request.headers.items()]
-        if request.method in _WITH_BODY:
-            headers.append(("Content-Length", "0"))
-        head = _head(request.method, request.target, headers)
-        return await self._send_once(_origin_of(request.base_url), head, request.extensions)
+        if isinstance(request, DirectRequest):
+            wire = _head(request.method, request.target, request.plain_headers.items())
+            key = _origin_of(request.base_url)
+        else:
+            headers = [(name.decode("ascii"), value.decode("latin-1")) for name, value in request.headers.raw]
+            head = _head(request.method, request.url.raw_path.decode("ascii"), headers)
+            wire, key = head + await request.aread(), _origin_key(request.url)
+        return DirectResponse(await self._send_once(key, wire, request.extensions))
 
     async def _send_once(
         self, key: tuple[str, str, int], wire: bytes, extensions: Mapping[str, Any]
@@ -322,7 +348,7 @@ def _origin_of(base_url: str) -> tuple[str, str, int]:
     return _origin_key(httpx.URL(base_url))
 
 
-def _head(method: str, target: str, headers: Sequence[tuple[str, str]]) -> bytes:
+def _head(method: str, target: str, headers: Iterable[tuple[str, str]]) -> bytes:
     """Return the head of a request as it goes on the wire."""
     if method not in _METHODS:
         raise NotSent(Reason.BAD_REQUEST, f"Method {method} is not supported.")

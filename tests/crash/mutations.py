@@ -177,15 +177,15 @@ def settle_without_token_and_state() -> None:
 @_mutation("HTTP layer re-sends once")
 def http_layer_resends_once() -> None:
     """The transport repeats a request that was not answered."""
-    ask = transport.BinanceTransport.ask
+    handle = transport.BinanceTransport.handle_async_request
 
     async def stubborn(self: Any, request: Any) -> Any:
         try:
-            return await ask(self, request)
+            return await handle(self, request)
         except OutcomeUnknown:
-            return await ask(self, request)
+            return await handle(self, request)
 
-    _replace(transport.BinanceTransport, "ask", stubborn)
+    _replace(transport.BinanceTransport, "handle_async_request", stubborn)
 
 
 @_mutation("attempt row after the POST")
