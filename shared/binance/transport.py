@@ -93,13 +93,13 @@ class DirectRequest(httpx.Request):
         self.stream = httpx.ByteStream(b"")
         self._content = b""
 
-    @cached_property  # type: ignore[override]  # httpx assigns it; here it is made for whoever asks
-    def url(self) -> httpx.URL:
+    @cached_property
+    def url(self) -> httpx.URL:  # type: ignore[override]  # httpx assigns it; here it is made when asked for
         """The whole URL."""
         return httpx.URL(self.base_url + self.target)
 
-    @cached_property  # type: ignore[override]
-    def headers(self) -> httpx.Headers:
+    @cached_property
+    def headers(self) -> httpx.Headers:  # type: ignore[override]
         """The headers."""
         return httpx.Headers(self.plain_headers)
 
@@ -124,8 +124,8 @@ class DirectResponse(httpx.Response):
         self._request = None
         self._num_bytes_downloaded = 0
 
-    @cached_property  # type: ignore[override]
-    def headers(self) -> httpx.Headers:
+    @cached_property
+    def headers(self) -> httpx.Headers:  # type: ignore[override]
         """The headers."""
         return httpx.Headers(self.answer.headers)
 

@@ -115,6 +115,8 @@ class Redactor:
                 self._add(form)
 
     def _add(self, form: str) -> None:
+        if form in self._forms:
+            return
         if len(form) >= PART:
             self._forms.add(form)
             self._pieces.update(form[i : i + _PIECE] for i in range(len(form) - _PIECE + 1))
