@@ -43,7 +43,7 @@ def line_of(claimed: Claimed, recv_window_ms: int) -> dict[str, Any]:
         "reduce_only": order.reduce_only,
         "agent_id": order.agent_id,
         "parent_order_id": order.parent_order_id,
-        "created_at": order.created_at.isoformat(),
+        "created_at": order.created_at,
         "symbol": intent.symbol,
         "base_asset": intent.base_asset,
         "quote_asset": intent.quote_asset,

@@ -93,7 +93,8 @@ class Pauses:
     def observed(self, venue: Venue, result: Result) -> None:
         """Count what came of any request: the third transport failure in a row pauses the address."""
         if isinstance(result, Answer):
-            self._addresses[venue.base_url] = self._address(venue).after_answer()
+            if (address := self._address(venue)).failures:
+                self._addresses[venue.base_url] = address.after_answer()
             if result.status == BANNED_STATUS and ("address", venue.base_url) not in self._shared:
                 self._metrics.bans(venue.market, "live" if venue.live else "testnet").inc()
         elif classify_failure(result.reason, int(result.bytes_written)).endpoint_failed:
