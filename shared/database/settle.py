@@ -41,6 +41,8 @@ Finding = OrderReport | Outcome
 FEW = 4
 """So many reports are settled without holding locks meanwhile. Among many, one that somebody else settles at
 the same moment would have all done twice; and what a round trip takes is divided by their number."""
+AT_ONCE = 3
+"""So often that is tried: an order that fills at once is told of by an answer and by two events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +100,27 @@ async def plan(connection: Connection) -> None:
 
 
 async def _settle_at_once(connection: Connection, findings: Sequence[Finding]) -> Settled | None:
-    """Settle reports by one statement; None when that is not to be done, or somebody else was faster."""
-    known = await _read(connection, findings)
-    if _forgotten(findings, known) or known.uncounted:
-        return None
-    decided = _decide(known)
-    if decided.contradicted or any(contradiction(stored, told) for stored, told, _ in decided.told_again):
-        return None
-    try:
-        work = await count_new(None, decided.fresh)
-        written = await _write(connection, known, decided, work, known.versions(decided.fresh))
-    except (OutOfOrderError, asyncpg.IntegrityConstraintViolationError):
-        return None  # an execution came late; or the same one, or one that opens the position, was faster
-    return await _settled(connection, decided, work) if written else None
+    """Settle reports by one statement; None when that is not to be done, or others were faster each time.
+
+    Executor and listener often hear of one order at the same moment. Who comes second learns it after the
+    first has committed: what is read then mostly stands, and little is left to be said.
+    """
+    for _ in range(AT_ONCE):
+        known = await _read(connection, findings)
+        if _forgotten(findings, known) or known.uncounted:
+            return None
+        decided = _decide(known)
+        if decided.contradicted or any(contradiction(old, told) for old, told, _ in decided.told_again):
+            return None
+        try:
+            work = await count_new(None, decided.fresh)
+            if await _write(connection, known, decided, work, known.versions(decided.fresh)):
+                return await _settled(connection, decided, work)
+        except OutOfOrderError:
+            return None
+        except asyncpg.IntegrityConstraintViolationError:
+            continue  # somebody has just written the same execution, or one that begins the holding
+    return None
 
 
 async def _settle_locked(connection: Connection, findings: Sequence[Finding]) -> Settled:
