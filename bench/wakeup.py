@@ -35,13 +35,19 @@ def sample(world: World, contender: Contender, count: int, gap_s: tuple[float, f
     world.arrivals()
     committed: dict[tuple[str, str], int] = {}
     pauses = random.Random(7)  # noqa: S311 - the same pauses for everybody
+    rows = world.new_rows(count)
     with Bot(contender.dsn, world.encryption_key) as bot:
-        for row in world.new_rows(count):
+        for row in rows:
             time.sleep(pauses.uniform(*gap_s))
             bot.orders([row])
             committed[client_ids(row["id"])] = time.monotonic_ns()
     with psycopg.connect(contender.dsn, autocommit=True) as connection:
-        _until_settled(contender, connection)
+        wait_for(
+            lambda: contender.has_settled(connection, [row["id"] for row in rows]),
+            f"{contender.name} settles its orders",
+            contender.processes,
+            SETTLING_S,
+        )
     arrived = world.arrivals()
     taken = []
     for ids, at in committed.items():
@@ -52,18 +58,6 @@ def sample(world: World, contender: Contender, count: int, gap_s: tuple[float, f
             )
         taken.append((arrival - at) / 1e6)
     return taken
-
-
-def _until_settled(contender: Contender, connection: psycopg.Connection[tuple[int]]) -> None:
-    row = connection.execute("SELECT count(*) FROM public.orders").fetchone()
-    assert row is not None
-    wanted = row[0]
-    wait_for(
-        lambda: contender.settled(connection) == wanted,
-        f"{contender.name} settles its orders",
-        contender.processes,
-        SETTLING_S,
-    )
 
 
 def measure(
