@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 BATCH = 64
+LANES = 2
+"""So many batches are settled side by side: while one waits for the database, the other decides. All about
+one order goes one lane, in its order; of one position there is rarely more than one order in flight."""
 RETRY_S = 0.25
 ASIDE = 2
 """So many rows that somebody holds are waited for at a time; each keeps a connection busy."""
@@ -36,7 +39,7 @@ _REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, Domain
 
 
 class Settler:
-    """Settles findings in batches: while one batch commits, the next gathers.
+    """Settles findings in batches, a few side by side: while one commits, the next gathers.
 
     A batch in which the bot holds a row, or in which one finding cannot be written, is settled aside, one by
     one: the next batch does not wait for it.
@@ -63,32 +66,40 @@ class Settler:
         self._tracing = tracing
         self._on_epoch = on_epoch
         self._on_settled = on_settled
-        self._queue: asyncio.Queue[Finding] = asyncio.Queue()
+        self._lanes: list[asyncio.Queue[Finding]] = [asyncio.Queue() for _ in range(LANES)]
         self._aside: asyncio.Queue[Finding] = asyncio.Queue()
 
     def put(self, finding: Finding) -> None:
         """Hand over a finding; it is settled as soon as the database takes it."""
-        self._queue.put_nowait(finding)
+        self._lane(finding).put_nowait(finding)
 
     async def run(self) -> None:
         """Settle until cancelled; `drained` first when nothing may be lost."""
         async with asyncio.TaskGroup() as tasks:
             for _ in range(ASIDE):
                 tasks.create_task(self._settle_aside())
-            while True:
-                batch = [await self._queue.get()]
-                while len(batch) < BATCH and not self._queue.empty():
-                    batch.append(self._queue.get_nowait())
-                if await self._write(batch) is None:
-                    for _ in batch:
-                        self._queue.task_done()
-                else:
-                    for finding in batch:
-                        self._aside.put_nowait(finding)
+            for lane in self._lanes:
+                tasks.create_task(self._settle(lane))
 
     async def drained(self) -> None:
         """Wait until everything handed over is settled."""
-        await self._queue.join()
+        for lane in self._lanes:
+            await lane.join()
+
+    def _lane(self, finding: Finding) -> asyncio.Queue[Finding]:
+        return self._lanes[finding.order_id.int % LANES]
+
+    async def _settle(self, lane: asyncio.Queue[Finding]) -> None:
+        while True:
+            batch = [await lane.get()]
+            while len(batch) < BATCH and not lane.empty():
+                batch.append(lane.get_nowait())
+            if await self._write(batch) is None:
+                for _ in batch:
+                    lane.task_done()
+            else:
+                for finding in batch:
+                    self._aside.put_nowait(finding)
 
     async def _settle_aside(self) -> None:
         while True:
@@ -99,7 +110,7 @@ class Settler:
                 # Its lease runs out, then we ask.
                 log.error("settle.unwritable", order_id=str(finding.order_id), exc_info=error)
                 self._on_settled([finding], Settled())
-            self._queue.task_done()
+            self._lane(finding).task_done()
 
     async def _write(self, batch: list[Finding]) -> Exception | None:
         """Write a batch, however long the database is away; returns why it cannot be written as it is."""
