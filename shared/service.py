@@ -117,8 +117,10 @@ async def _serve(name: str, make: Callable[[Surroundings], Service], configurati
         pool = await _reach_database(name, configuration, metrics, life)
         if pool is not None:
             service = make(Surroundings(configuration, pool, metrics, redactor, traces))
-            # What is there by now stays: the collector need not walk through all modules again and again.
+            # What is there by now stays: the collector need not walk through all modules again and again. Nor
+            # need it look after every few hundred objects: an order makes more than that, and no cycles.
             gc.freeze()
+            gc.set_threshold(20_000, 50, 50)
             life.begin(service)
             log.info("started", live_trading=configuration.guards.live_trading)
             await service.run()

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 RENEWALS_PER_LEASE = 4
-WARM_CONNECTIONS = 3  # what claims, settles and sweeps at the same time
+WARM_CONNECTIONS = 4  # what claims, settles and sweeps at the same time
 DRAIN_WITHIN_S = 10.0
 MOST_TRADERS = 10_000
 
