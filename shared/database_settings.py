@@ -42,7 +42,7 @@ class DatabaseSettings(Settings):
         "BRIDGE_POOL_SIZE",
         "Most work connections of one process; the bot itself holds up to 25.",
         8,
-        ge=2,
+        ge=3,
         le=100,
     )
 
