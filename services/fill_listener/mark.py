@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 EVERY_S = 1.0
+AT_ONCE = 50
+"""Accounts whose positions one statement marks: whoever settles a fill waits for the rows it holds."""
 LOOK_FOR_CLOSED_EVERY = 5
 # What `PositionTotals` calls it, and the metric it is shown in.
 _GAUGES = {
@@ -126,8 +128,10 @@ class Marker:
         async with self._pool.acquire() as connection:
             symbols = frozenset(await streams.open_symbols(connection, accounts, market))
             known = {symbol: self._prices[symbol] for symbol in symbols if symbol in self._prices}
-            if known and await streams.mark_positions(connection, accounts, market, known):
-                self._metrics.marked(market).set_to_current_time()
+            for start in range(0, len(accounts) if known else 0, AT_ONCE):
+                some = accounts[start : start + AT_ONCE]
+                if await streams.mark_positions(connection, some, market, known):
+                    self._metrics.marked(market).set_to_current_time()
         if symbols != self._symbols:
             self._symbols = symbols
             self._wanted.set()
