@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
@@ -96,7 +96,7 @@ class Announcements:
         """Read a notification; None when there is more to it than is known here, or nothing."""
         try:
             entry_id, taken_in, key_symbol, order = _read(text)
-        except (ValueError, TypeError, ArithmeticError, InvalidOperation, AttributeError):
+        except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError):
             return None
         account, user = self._accounts.get(order.account_id), self._users.get(order.user_id)
         if account is None or user is None:
@@ -139,12 +139,17 @@ def _read(text: str) -> tuple[int, datetime, str, PendingOrder]:
     """Read what `bridge.announcement` has written.
 
     Raises:
-        ValueError, TypeError, ArithmeticError, AttributeError: it is something else.
+        ValueError, TypeError, LookupError, ArithmeticError, AttributeError: it is something else.
 
     """
     whole = orjson.loads(text)
     entry_id, taken_in, order_id, user_id, account_id, strategy_id, symbol, key_symbol = whole[:8]
     market, side, kind, amount, price, stop_price, agent_id, created = whole[8:]
+    # Whoever may connect may notify: what is not turned into a type of its own below is looked at here.
+    if not (isinstance(entry_id, int) and 0 < entry_id < 2**63):
+        raise ValueError("That is no entry.")
+    if not all(isinstance(name, str) for name in (symbol, key_symbol, agent_id)):
+        raise TypeError("A name is text.")
     order = PendingOrder(
         id=UUID(order_id),
         user_id=UUID(user_id),

@@ -49,6 +49,7 @@ _TALKATIVE = (
 # controls, DEL, line and paragraph separators, marks that turn the direction of writing.
 _UNSHOWN = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
+# One variable for all of it: structlog's own are one for each name, set and read again for every order.
 _ABOUT: ContextVar[Mapping[str, Any]] = ContextVar("about", default=MappingProxyType({}))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -255,10 +256,59 @@ async def test_a_text_that_somebody_made_up_claims_nothing(ear: Ear, connection:
     assert await is_claimed(connection, entry)
 
 
-@pytest.mark.parametrize("text", ["that is all", "[]", "[1, 2]", "{}", "null", '["a"' + ', "b"' * 15 + "]"])
+NO_TEXT: tuple[object, ...] = ([], {}, 1)
+
+
+def _made_up(**changes: object) -> str:
+    said = {
+        "entry_id": 1,
+        "taken_in": "1795802233.384777",
+        **dict.fromkeys(("order", "user", "account"), "f859ae64-b89d-4030-bb14-eb86749ef106"),
+        "strategy": None,
+        "symbol": "BTC/USDT",
+        "key_symbol": "BTCUSDT",
+        "market": "spot",
+        "side": "buy",
+        "type": "market",
+        "amount": "20",
+        "price": "0",
+        "stop_price": "0",
+        "agent": "",
+        "created": "1795802233.372613",
+    }
+    return json.dumps(list((said | changes).values()))
+
+
+def _announcements() -> Announcements:
+    """Know the account and the user that `_made_up` names."""
+    known = UUID("f859ae64-b89d-4030-bb14-eb86749ef106")
+    account = outbox.AccountRow(known, "binance", b"", b"", is_testnet=True, is_active=True, version="1")
+    announcements = Announcements(None)
+    announcements.meet([outbox.Trader(known, account, "{}")])
+    return announcements
+
+
+def test_what_is_made_up_below_would_pass_if_it_were_sound() -> None:
+    """The cases that follow differ from this one by what they say."""
+    announcements = _announcements()
+    announcements.put(_made_up())
+    (entry,), left_over = announcements.take(8, set())
+    assert (entry.entry_id, left_over) == (1, False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("that is all", "[]", "[1, 2]", "{}", "null", '["a"' + ', "b"' * 15 + "]"),
+        *(_made_up(entry_id=wrong) for wrong in ("1", 1.5, None, 0, 2**63)),
+        *(_made_up(**{name: wrong}) for name in ("symbol", "key_symbol", "agent") for wrong in NO_TEXT),
+        *(_made_up(amount=wrong) for wrong in ([1], {"a": 1}, None)),
+        *(_made_up(created=wrong) for wrong in ("NaN", "Infinity", "1e400", None)),
+    ],
+)
 def test_a_text_that_is_no_announcement_means_a_look(text: str) -> None:
     """Nobody is trusted to notify sense."""
-    announcements = Announcements(None)
+    announcements = _announcements()
     assert announcements.put(text)
     assert announcements.take(8, set()) == ([], True)
 
